@@ -1,0 +1,140 @@
+/**
+ * Who came in lately: per client certificate, when, with which roles, what was done and refused.
+ *
+ * The list is bounded; the peers seen longest ago leave first.
+ */
+
+/** What is known of one incoming peer. Plain data. */
+export interface IncomingPeer {
+  /** Fingerprint of its certificate; for a client without a readable one, its address. */
+  readonly id: string;
+  readonly subjectDN: string;
+  readonly issuerDN: string;
+  readonly serialNumber: string;
+  readonly address: string;
+  /** Names of the roles it belongs to. */
+  readonly roles: readonly string[];
+  readonly connections: number;
+  readonly requests: number;
+  readonly refusals: number;
+  /** The operation or the cause of the refusal that came last. */
+  readonly lastOperation: string;
+  readonly lastRefusal: string;
+  /** ISO 8601. */
+  readonly firstSeen: string;
+  /** ISO 8601. */
+  readonly lastSeen: string;
+}
+
+/** Somebody came in for the first time, was admitted with (other) roles, or refused. */
+export interface StandingEvent {
+  readonly kind: 'first-contact' | 'admitted' | 'refused';
+  readonly peer: IncomingPeer;
+  /** Why, when refused. */
+  readonly cause: string;
+}
+
+/** A peer published certificates; they are on disk. */
+export interface PublishedEvent {
+  readonly kind: 'published';
+  readonly peer: IncomingPeer;
+  readonly stored: number;
+  readonly unchanged: number;
+  readonly refused: number;
+}
+
+/** What happened, for the log and for flows. */
+export type IncomingEvent = StandingEvent | PublishedEvent;
+
+type Mutable<T> = { -readonly [K in keyof T]: T[K] };
+
+const MAX_PEERS = 1_000;
+
+/** Remembers incoming peers. */
+export class IncomingConnections {
+  readonly #peers = new Map<string, Mutable<IncomingPeer>>();
+  readonly #now: () => number;
+
+  constructor(now: () => number = Date.now) {
+    this.#now = now;
+  }
+
+  /** All peers, the one seen last first. */
+  list(): readonly IncomingPeer[] {
+    return [...this.#peers.values()].map((peer) => ({ ...peer })).reverse();
+  }
+
+  get(id: string): IncomingPeer | undefined {
+    const peer = this.#peers.get(id);
+    return peer === undefined ? undefined : { ...peer };
+  }
+
+  /**
+   * Takes note of a connection, admitted or not.
+   *
+   * @returns whether it was the first contact
+   */
+  connected(peer: Pick<IncomingPeer, 'id' | 'subjectDN' | 'issuerDN' | 'serialNumber' | 'address'>): boolean {
+    const known = this.#peers.get(peer.id);
+    const time = this.#timestamp();
+    const entry = known ?? { ...EMPTY, firstSeen: time };
+    Object.assign(entry, peer, { lastSeen: time, connections: entry.connections + 1 });
+    this.#moveToEnd(peer.id, entry as Mutable<IncomingPeer>);
+    return known === undefined;
+  }
+
+  roles(id: string, roles: readonly string[]): void {
+    const peer = this.#peers.get(id);
+    if (peer !== undefined) peer.roles = roles;
+  }
+
+  operated(id: string, operation: string): void {
+    const peer = this.#peers.get(id);
+    if (peer === undefined) return;
+    peer.requests += 1;
+    peer.lastOperation = operation;
+    peer.lastSeen = this.#timestamp();
+  }
+
+  refused(id: string, cause: string): void {
+    const peer = this.#peers.get(id);
+    if (peer === undefined) return;
+    peer.refusals += 1;
+    peer.lastRefusal = cause;
+    peer.lastSeen = this.#timestamp();
+  }
+
+  disconnected(id: string): void {
+    const peer = this.#peers.get(id);
+    if (peer !== undefined) peer.connections -= 1;
+  }
+
+  forget(id: string): boolean {
+    return this.#peers.delete(id);
+  }
+
+  #moveToEnd(id: string, peer: Mutable<IncomingPeer>): void {
+    this.#peers.delete(id);
+    this.#peers.set(id, peer);
+    if (this.#peers.size <= MAX_PEERS) return;
+    const oldest = this.#peers.keys().next().value;
+    if (oldest !== undefined) this.#peers.delete(oldest);
+  }
+
+  #timestamp(): string {
+    return new Date(this.#now()).toISOString();
+  }
+}
+
+const EMPTY = {
+  subjectDN: '',
+  issuerDN: '',
+  serialNumber: '',
+  address: '',
+  roles: [] as readonly string[],
+  connections: 0,
+  requests: 0,
+  refusals: 0,
+  lastOperation: '',
+  lastRefusal: '',
+};

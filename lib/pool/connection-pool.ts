@@ -1,0 +1,287 @@
+/**
+ * The pool of one peer connector: kept-alive, mutually authenticated HTTP/1.1 connections to one peer.
+ *
+ * Owns when connections are made, which identity they use and what their numbers are.
+ * Knows nothing of what is said over them.
+ *
+ * @see EJBCA, Peer Systems Operations
+ */
+import type { X509Certificate } from 'node:crypto';
+import type { TLSSocket } from 'node:tls';
+import { buildConnector, type Dispatcher, Pool } from 'undici';
+import { PeerError } from '../errors.ts';
+import { isTrusted, type RemoteAuthenticator, type TlsMaterial } from '../keybinding/remote-authenticator.ts';
+import { readCertificate } from '../x509/certificate.ts';
+import { type CertificateSummary, summarizeCertificate } from '../x509/certificate-summary.ts';
+import { isBrokenConnection, toConnectionFailure } from './connection-failure.ts';
+
+/** Settings of a pool. */
+export interface PoolOptions {
+  readonly url: URL;
+  /** Most connections at once. Default 10. */
+  readonly maxConnections?: number;
+  /** Requests that may wait for a connection. Default 1000. */
+  readonly maxQueued?: number;
+  /** Milliseconds for TCP and TLS. Default 10000. */
+  readonly connectTimeoutMs?: number;
+  /** Milliseconds from the call to the whole answer, waiting included. Default 60000. */
+  readonly requestTimeoutMs?: number;
+  /** Default TLSv1.3. */
+  readonly minTlsVersion?: 'TLSv1.2' | 'TLSv1.3';
+}
+
+/** One request over the pool. */
+export interface PoolRequest {
+  readonly method: 'GET' | 'POST';
+  readonly path: string;
+  readonly contentType?: string;
+  readonly body?: Uint8Array;
+  readonly signal?: AbortSignal;
+}
+
+/** The answer to it, read to the end. */
+export interface PoolAnswer {
+  readonly status: number;
+  readonly contentType: string;
+  readonly body: Uint8Array;
+}
+
+/** A snapshot of the pool, as EJBCA's overview shows it. */
+export interface PoolFacts {
+  readonly state: 'disabled' | 'stopped' | 'running';
+  readonly inUse: number;
+  readonly ready: number;
+  readonly max: number;
+  readonly queued: number;
+  /** True when the files of the identity changed after the pool had read them: time for a reset. */
+  readonly identityOutdated: boolean;
+  readonly clientCertificate: CertificateSummary | undefined;
+  readonly serverCertificate: CertificateSummary | undefined;
+  /** Of the newest connection, e.g. TLSv1.3. */
+  readonly protocol: string | undefined;
+  readonly cipher: string | undefined;
+}
+
+interface Running {
+  readonly pool: Pool;
+  readonly clientCertificate: CertificateSummary;
+}
+
+interface ServerFacts {
+  readonly serverCertificate: CertificateSummary;
+  readonly protocol: string;
+  readonly cipher: string;
+}
+
+const KEEP_ALIVE_MS = 60_000;
+const MAX_ANSWER_BYTES = 64 * 1024 * 1024;
+const CLOSE_GRACE_MS = 5_000;
+
+/** Starts when first used, stops when disabled; a reset reads the identity anew. */
+export class ConnectionPool {
+  readonly #options: Required<PoolOptions>;
+  readonly #authenticator: RemoteAuthenticator;
+  readonly #forgetAuthenticator: () => void;
+  #running: Running | undefined;
+  #server: ServerFacts | undefined;
+  #enabled = true;
+  #identityOutdated = false;
+
+  constructor(options: PoolOptions, authenticator: RemoteAuthenticator) {
+    this.#options = {
+      maxConnections: 10,
+      maxQueued: 1_000,
+      connectTimeoutMs: 10_000,
+      requestTimeoutMs: 60_000,
+      minTlsVersion: 'TLSv1.3',
+      ...options,
+    };
+    this.#authenticator = authenticator;
+    this.#forgetAuthenticator = authenticator.onChange(() => {
+      this.#identityOutdated = this.#running !== undefined;
+    });
+  }
+
+  get host(): string {
+    return this.#options.url.host;
+  }
+
+  facts(): PoolFacts {
+    const stats = this.#running?.pool.stats;
+    return {
+      state: this.#enabled ? (this.#running === undefined ? 'stopped' : 'running') : 'disabled',
+      inUse: stats?.running ?? 0,
+      ready: stats === undefined ? 0 : Math.max(0, stats.connected - stats.running),
+      max: this.#options.maxConnections,
+      queued: stats?.queued ?? 0,
+      identityOutdated: this.#identityOutdated,
+      clientCertificate: this.#running?.clientCertificate,
+      serverCertificate: this.#server?.serverCertificate,
+      protocol: this.#server?.protocol,
+      cipher: this.#server?.cipher,
+    };
+  }
+
+  /**
+   * Sends a request and reads the whole answer.
+   *
+   * A connection that broke before an answer came is replaced and the request sent once more:
+   * every operation of the protocol may be repeated.
+   *
+   * @throws PeerError ERR_CONNECTOR_DISABLED, ERR_POOL_QUEUE_FULL, ERR_PEER_UNREACHABLE,
+   *   ERR_PEER_NOT_TRUSTED, ERR_PEER_TIMEOUT, and what reading the identity throws
+   */
+  async request(request: PoolRequest): Promise<PoolAnswer> {
+    const { pool } = this.#start();
+    if (pool.stats.queued >= this.#options.maxQueued) {
+      throw new PeerError('ERR_POOL_QUEUE_FULL', `${this.#options.maxQueued} requests wait for ${this.host} already`);
+    }
+    const deadline = new AbortController();
+    const timer = setTimeout(() => deadline.abort(this.#timeout()), this.#options.requestTimeoutMs);
+    const forward = (): void => deadline.abort(request.signal?.reason);
+    request.signal?.addEventListener('abort', forward, { once: true });
+    try {
+      request.signal?.throwIfAborted();
+      return await this.#send(pool, request, deadline.signal);
+    } finally {
+      clearTimeout(timer);
+      request.signal?.removeEventListener('abort', forward);
+    }
+  }
+
+  /**
+   * Reads the identity anew and moves to new connections; running requests end on the old ones.
+   *
+   * @throws PeerError what reading the identity throws; the old connections stay then
+   */
+  reset(): void {
+    if (this.#running === undefined) return;
+    const old = this.#running;
+    this.#running = this.#open();
+    retire(old.pool);
+  }
+
+  /** Lets the pool start again at its next use. */
+  enable(): void {
+    this.#enabled = true;
+  }
+
+  /** Ends all connections; requests fail with ERR_CONNECTOR_DISABLED. */
+  async disable(): Promise<void> {
+    this.#enabled = false;
+    await this.#stop();
+  }
+
+  async close(): Promise<void> {
+    this.#forgetAuthenticator();
+    await this.disable();
+  }
+
+  #start(): Running {
+    if (!this.#enabled) {
+      throw new PeerError('ERR_CONNECTOR_DISABLED', `The peer connector to ${this.host} is disabled`);
+    }
+    this.#running ??= this.#open();
+    return this.#running;
+  }
+
+  async #stop(): Promise<void> {
+    const running = this.#running;
+    this.#running = undefined;
+    this.#server = undefined;
+    await running?.pool.destroy(new PeerError('ERR_CONNECTOR_DISABLED', `The pool to ${this.host} was stopped`));
+  }
+
+  #open(): Running {
+    const material = this.#authenticator.load();
+    this.#identityOutdated = false;
+    const pool = new Pool(this.#options.url.origin, {
+      connections: this.#options.maxConnections,
+      pipelining: 1,
+      keepAliveTimeout: KEEP_ALIVE_MS,
+      headersTimeout: 0,
+      bodyTimeout: 0,
+      maxResponseSize: MAX_ANSWER_BYTES,
+      connect: this.#connector(material),
+    });
+    return { pool, clientCertificate: summarizeCertificate(material.identity.certificate) };
+  }
+
+  /** Every new connection passes the trust list, which may name single certificates, before it carries anything. */
+  #connector(material: TlsMaterial): buildConnector.connector {
+    const connect = buildConnector({
+      ...material.options,
+      ca: [...material.options.ca],
+      minVersion: this.#options.minTlsVersion,
+      rejectUnauthorized: true,
+      allowH2: false,
+      timeout: this.#options.connectTimeoutMs,
+      // A resumed session would keep the old identity after a reset.
+      maxCachedSessions: 0,
+    });
+    return (options, callback) => {
+      connect(options, (...[error, socket]) => {
+        if (error !== null) return callback(error, null);
+        const certificate = (socket as TLSSocket).getPeerX509Certificate();
+        if (certificate === undefined || !isTrusted(certificate, material.trust)) {
+          socket.destroy();
+          const detail = `The certificate of ${this.host} is not one that the trust list names`;
+          return callback(new PeerError('ERR_PEER_NOT_TRUSTED', detail), null);
+        }
+        this.#noteServer(socket as TLSSocket, certificate);
+        return callback(null, socket);
+      });
+    };
+  }
+
+  #noteServer(socket: TLSSocket, certificate: X509Certificate): void {
+    this.#server = {
+      serverCertificate: summarizeCertificate(readCertificate(certificate.raw)),
+      protocol: socket.getProtocol() ?? '',
+      cipher: socket.getCipher().name,
+    };
+  }
+
+  async #send(pool: Pool, request: PoolRequest, signal: AbortSignal): Promise<PoolAnswer> {
+    const options: Dispatcher.RequestOptions = {
+      method: request.method,
+      path: request.path,
+      headers: request.contentType === undefined ? null : { 'content-type': request.contentType },
+      body: request.body ?? null,
+      signal,
+    };
+    try {
+      return await readAnswer(await pool.request(options));
+    } catch (error) {
+      if (!isBrokenConnection(error) || signal.aborted) throw this.#failure(error, signal);
+    }
+    try {
+      return await readAnswer(await pool.request(options));
+    } catch (error) {
+      throw this.#failure(error, signal);
+    }
+  }
+
+  #failure(error: unknown, signal: AbortSignal): unknown {
+    if (signal.aborted) return signal.reason;
+    return toConnectionFailure(error, this.host);
+  }
+
+  #timeout(): PeerError {
+    return new PeerError('ERR_PEER_TIMEOUT', `No answer from ${this.host} within ${this.#options.requestTimeoutMs} ms`);
+  }
+}
+
+async function readAnswer(response: Dispatcher.ResponseData): Promise<PoolAnswer> {
+  const body = await response.body.bytes();
+  return { status: response.statusCode, contentType: String(response.headers['content-type'] ?? ''), body };
+}
+
+/** Lets running requests end, then closes; what still hangs after the grace period is cut. */
+function retire(pool: Pool): void {
+  const timer = setTimeout(() => void pool.destroy().catch(() => undefined), CLOSE_GRACE_MS);
+  void pool
+    .close()
+    .catch(() => undefined)
+    .finally(() => clearTimeout(timer));
+}

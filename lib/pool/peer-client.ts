@@ -1,0 +1,82 @@
+/**
+ * The outgoing side of the protocol: one method per operation.
+ */
+
+import { PeerError } from '../errors.ts';
+import {
+  type Capabilities,
+  parseCapabilities,
+  parseJson,
+  parsePingAnswer,
+  parseWriteResult,
+} from '../protocol/messages.ts';
+import { BASE_PATH, OPERATIONS, type Operation, type OperationName } from '../protocol/operations.ts';
+import { fromProblem } from '../protocol/problem.ts';
+import type { WriteResult } from '../store/certificate-store.ts';
+import type { ConnectionPool } from './connection-pool.ts';
+
+/** What a ping measured. */
+export interface PingResult {
+  /** Application to application over the pool, milliseconds with fractions. */
+  readonly roundTripMs: number;
+  /** Clock of the peer, ISO 8601. */
+  readonly serverTime: string;
+}
+
+const EMPTY_OBJECT = Buffer.from('{}');
+
+/** Speaks the protocol over a pool. Every method throws what the pool throws, and what the peer answers, as PeerError. */
+export class PeerClient {
+  readonly #pool: ConnectionPool;
+
+  constructor(pool: ConnectionPool) {
+    this.#pool = pool;
+  }
+
+  async capabilities(signal?: AbortSignal): Promise<Capabilities> {
+    return parseCapabilities(await this.#call('capabilities', { signal }));
+  }
+
+  /** Measures the round trip over a pooled connection; the first one includes making the connection. */
+  async ping(signal?: AbortSignal): Promise<PingResult> {
+    const start = performance.now();
+    const answer = await this.#call('ping', { body: EMPTY_OBJECT, signal });
+    const roundTripMs = performance.now() - start;
+    return { roundTripMs, serverTime: parsePingAnswer(answer).serverTime };
+  }
+
+  /**
+   * Publishes encoded rows (see `certificate-row.ts`).
+   *
+   * @param count how many rows the bytes hold
+   */
+  async publishCertificates(rows: Uint8Array, count: number, signal?: AbortSignal): Promise<WriteResult> {
+    return parseWriteResult(await this.#call('publishCertificates', { body: rows, signal }), count);
+  }
+
+  async #call(
+    name: OperationName,
+    { body, signal }: { readonly body?: Uint8Array; readonly signal?: AbortSignal | undefined },
+  ): Promise<unknown> {
+    const operation: Operation = OPERATIONS[name];
+    const answer = await this.#pool.request({
+      method: operation.method,
+      path: BASE_PATH + operation.path,
+      ...(operation.requestType !== undefined && { contentType: operation.requestType }),
+      ...(body !== undefined && { body }),
+      ...(signal !== undefined && { signal }),
+    });
+    if (answer.status === 200) return parseJson(answer.body);
+    throw fromProblem(tryJson(answer.body), answer.status);
+  }
+}
+
+/** An answer that is no problem document still has a status worth telling. */
+function tryJson(body: Uint8Array): unknown {
+  try {
+    return parseJson(body);
+  } catch (error) {
+    if (error instanceof PeerError) return undefined;
+    throw error;
+  }
+}

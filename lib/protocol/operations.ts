@@ -1,0 +1,59 @@
+/**
+ * THE table of operations: what a peer can be asked, how, and which access rules it needs.
+ *
+ * `docs/protocol.md` is tested against it; an operation without rules does not compile.
+ */
+
+/** Where the protocol lives at a peer: the path EJBCA uses for its own. */
+export const BASE_PATH = '/ejbca/peer/v1';
+
+/** Version of the protocol this package speaks. Raised only when an old peer could not understand. */
+export const PROTOCOL_VERSION = 1;
+
+/** Media type of a stream of rows: a CBOR sequence (RFC 8742). */
+export const ROWS_TYPE = 'application/cbor-seq';
+export const JSON_TYPE = 'application/json';
+/** Media type of an error (RFC 9457). */
+export const PROBLEM_TYPE = 'application/problem+json';
+
+/** One row of the table. */
+export interface Operation {
+  readonly method: 'GET' | 'POST';
+  /** Below BASE_PATH. */
+  readonly path: string;
+  /** All of these are needed, on every request. */
+  readonly rules: readonly [string, ...string[]];
+  /** A rule that is checked for each record; undefined = none. */
+  readonly recordRule?: string;
+  /** Media type of the request; undefined = no body. */
+  readonly requestType?: string;
+  readonly maxBodyBytes: number;
+}
+
+export const OPERATIONS = {
+  capabilities: { method: 'GET', path: '/capabilities', rules: ['/peerincoming'], maxBodyBytes: 0 },
+  ping: { method: 'POST', path: '/ping', rules: ['/peerincoming'], requestType: JSON_TYPE, maxBodyBytes: 4096 },
+  publishCertificates: {
+    method: 'POST',
+    path: '/certificates',
+    rules: ['/peerincoming', '/peerpublish/writecert'],
+    recordRule: '/ca/[name]',
+    requestType: ROWS_TYPE,
+    maxBodyBytes: 8 * 1024 * 1024,
+  },
+} as const satisfies Record<string, Operation>;
+
+/** Name of an operation. */
+export type OperationName = keyof typeof OPERATIONS;
+
+const BY_TARGET = new Map<string, OperationName>(
+  (Object.keys(OPERATIONS) as OperationName[]).map((name) => [
+    `${OPERATIONS[name].method} ${BASE_PATH}${OPERATIONS[name].path}`,
+    name,
+  ]),
+);
+
+/** The operation behind a request line, or undefined. Paths are compared to the letter: no dots, no encoding, no case. */
+export function findOperation(method: string, path: string): OperationName | undefined {
+  return BY_TARGET.get(`${method} ${path}`);
+}

@@ -1,0 +1,222 @@
+/**
+ * A row of certificate data as bytes: on the wire, between threads, and under the row's digest.
+ *
+ * A stream of rows is a CBOR sequence (RFC 8742); each row is an array of ROW_ITEMS items in the order of
+ * `RowColumns`. A stream that cannot be walked is refused as a whole; a row with an impossible value is
+ * refused by itself (`faultOf`).
+ */
+import { hash } from 'node:crypto';
+import { PeerError, type PeerErrorCode } from '../errors.ts';
+import { MAX_CERTIFICATE_BYTES } from '../x509/certificate.ts';
+import { decimalFromInteger, integerFromDecimal } from '../x509/serial-number.ts';
+import { CborReader, CborWriter } from './cbor.ts';
+import { CERTIFICATE_STATUS, type CertificateData } from './certificate-data.ts';
+
+/** Items of a row. */
+export const ROW_ITEMS = 18;
+
+/** A row in the types of the wire, in its order; byte strings are views into what was read. */
+export interface RowColumns {
+  /** 20 bytes. */
+  readonly fingerprint: Uint8Array;
+  readonly issuerDN: string;
+  readonly subjectDN: string;
+  /** Content of a DER INTEGER in its shortest form. */
+  readonly serialNumber: Uint8Array;
+  readonly status: number;
+  readonly revocationReason: number;
+  readonly revocationDate: number;
+  readonly updateTime: number;
+  readonly expireDate: number;
+  readonly notBefore: number;
+  readonly caFingerprint: Uint8Array | null;
+  readonly subjectKeyId: Uint8Array | null;
+  readonly type: number;
+  readonly tag: string | null;
+  readonly crlPartitionIndex: number;
+  readonly certificateProfileId: number;
+  readonly username: string | null;
+  readonly certificate: Uint8Array | null;
+}
+
+/** Appends a row. */
+export function writeRow(writer: CborWriter, row: RowColumns): void {
+  writer.array(ROW_ITEMS);
+  writer.bytes(row.fingerprint);
+  writer.text(row.issuerDN);
+  writer.text(row.subjectDN);
+  writer.bytes(row.serialNumber);
+  writer.integer(row.status);
+  writer.integer(row.revocationReason);
+  writer.integer(row.revocationDate);
+  writer.integer(row.updateTime);
+  writer.integer(row.expireDate);
+  writer.integer(row.notBefore);
+  writer.bytes(row.caFingerprint);
+  writer.bytes(row.subjectKeyId);
+  writer.integer(row.type);
+  writer.text(row.tag);
+  writer.integer(row.crlPartitionIndex);
+  writer.integer(row.certificateProfileId);
+  writer.text(row.username);
+  writer.bytes(row.certificate);
+}
+
+/**
+ * Reads the row that begins here.
+ *
+ * @throws PeerError ERR_MALFORMED_MESSAGE
+ */
+export function readRow(reader: CborReader): RowColumns {
+  const start = reader.position;
+  const items = reader.array();
+  if (items !== ROW_ITEMS) {
+    throw new PeerError('ERR_MALFORMED_MESSAGE', `The row at byte ${start} has ${items} items, not ${ROW_ITEMS}`);
+  }
+  return {
+    fingerprint: reader.bytes(),
+    issuerDN: reader.text(),
+    subjectDN: reader.text(),
+    serialNumber: reader.bytes(),
+    status: reader.integer(),
+    revocationReason: reader.integer(),
+    revocationDate: reader.integer(),
+    updateTime: reader.integer(),
+    expireDate: reader.integer(),
+    notBefore: reader.integer(),
+    caFingerprint: reader.bytesOrNull(),
+    subjectKeyId: reader.bytesOrNull(),
+    type: reader.integer(),
+    tag: reader.textOrNull(),
+    crlPartitionIndex: reader.integer(),
+    certificateProfileId: reader.integer(),
+    username: reader.textOrNull(),
+    certificate: reader.bytesOrNull(),
+  };
+}
+
+/**
+ * All rows of a stream.
+ *
+ * @throws PeerError ERR_MALFORMED_MESSAGE
+ */
+export function readRows(bytes: Uint8Array): readonly RowColumns[] {
+  const reader = new CborReader(bytes);
+  const rows: RowColumns[] = [];
+  while (!reader.isAtEnd) rows.push(readRow(reader));
+  return rows;
+}
+
+/** Certificate data as bytes. */
+export function encodeRow(data: CertificateData): Uint8Array<ArrayBuffer> {
+  const writer = new CborWriter(256 + (data.certificate?.length ?? 0));
+  writeRow(writer, toColumns(data));
+  return writer.take();
+}
+
+/** Certificate data of bytes that hold one row. @throws PeerError ERR_MALFORMED_MESSAGE */
+export function decodeRow(bytes: Uint8Array): CertificateData {
+  return fromColumns(readRow(new CborReader(bytes)));
+}
+
+/**
+ * What tells two states of one certificate apart: SHA-256 over the row without its certificate,
+ * 64 hexadecimal digits.
+ */
+export function rowDigest(row: RowColumns): string {
+  const writer = new CborWriter(256);
+  writeRow(writer, { ...row, certificate: null });
+  return hash('sha256', writer.take(), 'hex');
+}
+
+/** From the spelling of EJBCA's data to that of the wire. */
+export function toColumns(data: CertificateData): RowColumns {
+  return {
+    ...data,
+    fingerprint: Buffer.from(data.fingerprint, 'hex'),
+    serialNumber: integerFromDecimal(data.serialNumber),
+    caFingerprint: data.caFingerprint === null ? null : Buffer.from(data.caFingerprint, 'hex'),
+    subjectKeyId: data.subjectKeyId === null ? null : Buffer.from(data.subjectKeyId, 'base64'),
+  };
+}
+
+/** From the spelling of the wire to that of EJBCA's data; the certificate is copied. */
+export function fromColumns(row: RowColumns): CertificateData {
+  return {
+    ...row,
+    fingerprint: hex(row.fingerprint),
+    serialNumber: decimalFromInteger(row.serialNumber),
+    caFingerprint: row.caFingerprint === null ? null : hex(row.caFingerprint),
+    subjectKeyId: row.subjectKeyId === null ? null : Buffer.from(row.subjectKeyId).toString('base64'),
+    certificate: row.certificate === null ? null : new Uint8Array(row.certificate),
+  };
+}
+
+/** Why a row cannot stand, whoever sent it. */
+export interface RowFault {
+  readonly code: PeerErrorCode;
+  readonly detail: string;
+}
+
+const FINGERPRINT_BYTES = 20;
+const MAX_TEXT_LENGTH = 4_096;
+const MAX_SERIAL_BYTES = 64;
+const MAX_KEY_ID_BYTES = 256;
+/** Beyond it a JavaScript Date does not go. */
+const MAX_TIME = 8.64e15;
+const STATUSES: ReadonlySet<number> = new Set(Object.values(CERTIFICATE_STATUS));
+
+/** Looks at the values of a well-formed row; undefined = nothing is wrong. */
+export function faultOf(row: RowColumns): RowFault | undefined {
+  const { certificate } = row;
+  const wrong = WRONG.find(([, isWrong]) => isWrong(row));
+  if (wrong !== undefined) return { code: 'ERR_MALFORMED_MESSAGE', detail: `The row has ${wrong[0]}` };
+  if (certificate === null) return undefined;
+  if (certificate.length > MAX_CERTIFICATE_BYTES) {
+    return { code: 'ERR_TOO_LARGE', detail: `The certificate is larger than ${MAX_CERTIFICATE_BYTES} bytes` };
+  }
+  if (hash('sha1', certificate, 'hex') === hex(row.fingerprint)) return undefined;
+  return { code: 'ERR_INVALID_CERTIFICATE', detail: 'The fingerprint is not that of the certificate' };
+}
+
+const WRONG: readonly (readonly [string, (row: RowColumns) => boolean])[] = [
+  ['a fingerprint that is not 20 bytes', (row) => row.fingerprint.length !== FINGERPRINT_BYTES],
+  ['an unknown status', (row) => !STATUSES.has(row.status)],
+  ['an unknown revocation reason', (row) => row.revocationReason < -1 || row.revocationReason > 10],
+  [
+    'a time out of range',
+    (row) =>
+      !isTime(row.updateTime) || !isTime(row.revocationDate) || !isTime(row.expireDate) || !isTime(row.notBefore),
+  ],
+  [
+    'a serial number that is empty, too long or not in its shortest form',
+    (row) => !isShortestInteger(row.serialNumber),
+  ],
+  [
+    'a text that is too long',
+    (row) => [row.issuerDN, row.subjectDN, row.username, row.tag].some((text) => (text?.length ?? 0) > MAX_TEXT_LENGTH),
+  ],
+  [
+    'a CA fingerprint that is not 20 bytes',
+    (row) => row.caFingerprint !== null && row.caFingerprint.length !== FINGERPRINT_BYTES,
+  ],
+  ['a subject key identifier that is too long', (row) => (row.subjectKeyId?.length ?? 0) > MAX_KEY_ID_BYTES],
+  ['a negative type or CRL partition', (row) => row.type < 0 || row.crlPartitionIndex < 0],
+  ['a NUL character in a text', (row) => `${row.issuerDN}${row.subjectDN}${row.username}${row.tag}`.includes('\0')],
+];
+
+function isTime(value: number): boolean {
+  return value >= -1 && value <= MAX_TIME;
+}
+
+/** X.690 8.3.2: the first nine bits are not all equal. */
+function isShortestInteger(content: Uint8Array): boolean {
+  const [first, second] = content;
+  if (first === undefined || content.length > MAX_SERIAL_BYTES) return false;
+  if (second === undefined) return true;
+  return !((first === 0 && second < 0x80) || (first === 0xff && second >= 0x80));
+}
+
+function hex(bytes: Uint8Array): string {
+  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('hex');
+}

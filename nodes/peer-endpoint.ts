@@ -1,0 +1,107 @@
+/**
+ * Config node: the listener for incoming peers. Off until somebody allows incoming connections.
+ */
+import { EventEmitter } from 'node:events';
+import type { Node, NodeAPI, NodeDef } from 'node-red';
+import type { IncomingConnections, IncomingEvent } from '../lib/endpoint/incoming-connections.ts';
+import { PeerServer } from '../lib/endpoint/peer-server.ts';
+import { toPeerError } from '../lib/errors.ts';
+import type { CertificateStoreNode } from './certificate-store.ts';
+import type { PeerRoleNode } from './peer-role.ts';
+import type { RemoteAuthenticatorNode } from './remote-authenticator.ts';
+import { configNode, numberField, tlsVersionField } from './shared/node-config.ts';
+import { SOFTWARE } from './shared/software.ts';
+
+interface PeerEndpointDef extends NodeDef {
+  readonly port: number | string;
+  readonly host: string;
+  readonly authenticator: string;
+  readonly store: string;
+  readonly roles: readonly string[];
+  readonly incoming: boolean;
+  readonly minTlsVersion: string;
+}
+
+/** What other nodes use of an endpoint. */
+export interface PeerEndpointNode extends Node {
+  /** Flow nodes that use it, by id; a plain object, because the runtime hands status and errors on to just these. */
+  readonly users: Record<string, Node>;
+  /** `event` with an IncomingEvent, `listening`, `off`. */
+  readonly events: EventEmitter;
+  /** The port listened on; undefined while nothing is. */
+  port(): number | undefined;
+  incoming(): IncomingConnections | undefined;
+}
+
+export default function (RED: NodeAPI): void {
+  function PeerEndpoint(this: PeerEndpointNode, config: PeerEndpointDef): void {
+    RED.nodes.createNode(this, config);
+    const events = new EventEmitter();
+    let opened: Opened | undefined;
+    let isListening = false;
+    Object.assign(this, {
+      users: {},
+      events,
+      port: () => (isListening ? opened?.server.port : undefined),
+      incoming: () => opened?.server.incoming,
+    });
+    // Stores and roles are config nodes too and may come into being after this one.
+    const start = setImmediate(() => {
+      if (!config.incoming) return;
+      try {
+        opened = openServer(RED, config, (event) => events.emit('event', event));
+      } catch (error) {
+        return this.error(toPeerError(error).message);
+      }
+      opened.server.start().then(
+        () => {
+          isListening = true;
+          events.emit('listening');
+        },
+        (error: Error) => this.error(error.message),
+      );
+    });
+    this.on('close', (_removed: boolean, done: () => void) => {
+      clearImmediate(start);
+      if (opened === undefined) return done();
+      opened.close().then(done, done);
+    });
+  }
+
+  RED.nodes.registerType('peer-endpoint', PeerEndpoint);
+}
+
+interface Opened {
+  readonly server: PeerServer;
+  close(): Promise<void>;
+}
+
+function openServer(RED: NodeAPI, config: PeerEndpointDef, onEvent: (event: IncomingEvent) => void): Opened {
+  const port = numberField(config.port, 'Port', { min: 0, max: 65_535 });
+  const roles = config.roles.map((id) => configNode<PeerRoleNode>(RED, id, 'peer-role').role());
+  const store = config.store
+    ? configNode<CertificateStoreNode>(RED, config.store, 'peer-certificate-store').store()
+    : undefined;
+  const authenticator = configNode<RemoteAuthenticatorNode>(
+    RED,
+    config.authenticator,
+    'peer-remote-authenticator',
+  ).open();
+  const server = new PeerServer({
+    port,
+    ...(config.host.trim() !== '' && { host: config.host.trim() }),
+    authenticator,
+    roles,
+    ...(store !== undefined && { store }),
+    software: SOFTWARE,
+    minTlsVersion: tlsVersionField(config.minTlsVersion),
+    onEvent,
+  });
+  return {
+    server,
+    close: () => {
+      authenticator.close();
+      return server.close();
+    },
+  };
+}
