@@ -4,7 +4,7 @@
  * @see EJBCA, Roles and Access Rules
  */
 import { PeerError } from '../errors.ts';
-import { splitDistinguishedName, unescapeNameValue } from '../x509/distinguished-name.ts';
+import { attributeValues } from '../x509/distinguished-name.ts';
 import { parseSerialNumber } from '../x509/serial-number.ts';
 import { pathsOf } from './access-rules.ts';
 
@@ -102,10 +102,3 @@ const MATCHERS: Record<MemberMatch, (value: string, peer: PeerIdentity) => boole
   fingerprint: (value, peer) => value.replaceAll(':', '').toLowerCase() === peer.fingerprint,
   anyCertificate: () => true,
 };
-
-function attributeValues(dn: string, type: string): readonly string[] {
-  return splitDistinguishedName(dn)
-    .flat()
-    .filter((part) => part.type.toUpperCase() === type)
-    .map((part) => unescapeNameValue(part.value));
-}

@@ -6,6 +6,8 @@ import { JSON_TYPE, PROBLEM_TYPE } from '../protocol/operations.ts';
 import { toProblem } from '../protocol/problem.ts';
 
 const DRAIN_MS = 1_000;
+/** An unread body of this size is read away; a larger one costs the connection. */
+const MAX_DRAINED_BYTES = 64 * 1024;
 
 /** Sends a value as JSON with status 200. */
 export function sendJson(response: ServerResponse, value: unknown): void {
@@ -14,13 +16,14 @@ export function sendJson(response: ServerResponse, value: unknown): void {
   response.end(body);
 }
 
-/** Sends an error as problem document (RFC 9457). With an unread body the connection closes behind it. */
+/** Sends an error as problem document (RFC 9457). With a large unread body the connection closes behind it. */
 export function sendProblem(request: IncomingMessage, response: ServerResponse, error: unknown): void {
   if (response.headersSent || response.destroyed) return void response.destroy();
   const problem = toProblem(error);
   const body = JSON.stringify(problem);
   const headers = { 'content-type': PROBLEM_TYPE, 'content-length': Buffer.byteLength(body) };
-  if (request.complete) {
+  if (request.complete || Number(request.headers['content-length'] ?? Infinity) <= MAX_DRAINED_BYTES) {
+    request.resume();
     response.writeHead(problem.status, headers).end(body);
     return;
   }

@@ -92,8 +92,8 @@ function readPrivateKey(pem: string, passphrase: string, origin: string): KeyObj
     return createPrivateKey(passphrase === '' ? { key: pem } : { key: pem, passphrase });
   } catch (cause) {
     const code = (cause as { code?: string }).code ?? '';
-    const isEncrypted = /ENCRYPTED/.test(pem);
-    if (isEncrypted && (code === 'ERR_MISSING_PASSPHRASE' || /BAD_DECRYPT|BAD_PASSWORD|CIPHERFINAL/i.test(code))) {
+    // OpenSSL has no one code for a wrong or missing passphrase; UNSUPPORTED is what is no key at all.
+    if (pem.includes('ENCRYPTED') && code !== 'ERR_OSSL_UNSUPPORTED') {
       throw new PeerError('ERR_WRONG_PASSPHRASE', `The passphrase does not open the private key in ${origin}`);
     }
     // The cause is left out: OpenSSL's text may quote what it could not parse.

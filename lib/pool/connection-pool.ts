@@ -14,6 +14,7 @@ import { isTrusted, type RemoteAuthenticator, type TlsMaterial } from '../keybin
 import { readCertificate } from '../x509/certificate.ts';
 import { type CertificateSummary, summarizeCertificate } from '../x509/certificate-summary.ts';
 import { isBrokenConnection, toConnectionFailure } from './connection-failure.ts';
+import { type Answer, type Deadline, exchange } from './exchange.ts';
 
 /** Settings of a pool. */
 export interface PoolOptions {
@@ -37,13 +38,6 @@ export interface PoolRequest {
   readonly contentType?: string;
   readonly body?: Uint8Array;
   readonly signal?: AbortSignal;
-}
-
-/** The answer to it, read to the end. */
-export interface PoolAnswer {
-  readonly status: number;
-  readonly contentType: string;
-  readonly body: Uint8Array;
 }
 
 /** A snapshot of the pool, as EJBCA's overview shows it. */
@@ -84,6 +78,7 @@ export class ConnectionPool {
   readonly #forgetAuthenticator: () => void;
   #running: Running | undefined;
   #server: ServerFacts | undefined;
+  #outstanding = 0;
   #enabled = true;
   #identityOutdated = false;
 
@@ -131,21 +126,20 @@ export class ConnectionPool {
    * @throws PeerError ERR_CONNECTOR_DISABLED, ERR_POOL_QUEUE_FULL, ERR_PEER_UNREACHABLE,
    *   ERR_PEER_NOT_TRUSTED, ERR_PEER_TIMEOUT, and what reading the identity throws
    */
-  async request(request: PoolRequest): Promise<PoolAnswer> {
+  async request(request: PoolRequest): Promise<Answer> {
     const { pool } = this.#start();
-    if (pool.stats.queued >= this.#options.maxQueued) {
-      throw new PeerError('ERR_POOL_QUEUE_FULL', `${this.#options.maxQueued} requests wait for ${this.host} already`);
+    const { maxConnections, maxQueued } = this.#options;
+    if (this.#outstanding >= maxConnections + maxQueued) {
+      throw new PeerError('ERR_POOL_QUEUE_FULL', `${maxQueued} requests wait for ${this.host} already`);
     }
-    const deadline = new AbortController();
-    const timer = setTimeout(() => deadline.abort(this.#timeout()), this.#options.requestTimeoutMs);
-    const forward = (): void => deadline.abort(request.signal?.reason);
-    request.signal?.addEventListener('abort', forward, { once: true });
+    const { method, path, contentType, body = null, signal } = request;
+    const headers = contentType === undefined ? null : { 'content-type': contentType };
+    const timeoutMs = this.#options.requestTimeoutMs;
+    this.#outstanding += 1;
     try {
-      request.signal?.throwIfAborted();
-      return await this.#send(pool, request, deadline.signal);
+      return await this.#send(pool, { method, path, headers, body }, { timeoutMs, onTimeout: this.#onTimeout, signal });
     } finally {
-      clearTimeout(timer);
-      request.signal?.removeEventListener('abort', forward);
+      this.#outstanding -= 1;
     }
   }
 
@@ -242,44 +236,30 @@ export class ConnectionPool {
     };
   }
 
-  async #send(pool: Pool, request: PoolRequest, signal: AbortSignal): Promise<PoolAnswer> {
-    const options: Dispatcher.RequestOptions = {
-      method: request.method,
-      path: request.path,
-      headers: request.contentType === undefined ? null : { 'content-type': request.contentType },
-      body: request.body ?? null,
-      signal,
-    };
+  async #send(pool: Pool, options: Dispatcher.DispatchOptions, deadline: Deadline): Promise<Answer> {
     try {
-      return await readAnswer(await pool.request(options));
+      return await exchange(pool, options, deadline);
     } catch (error) {
-      if (!isBrokenConnection(error) || signal.aborted) throw this.#failure(error, signal);
+      if (deadline.signal?.aborted || !isBrokenConnection(error)) throw this.#failure(error, deadline);
     }
     try {
-      return await readAnswer(await pool.request(options));
+      return await exchange(pool, options, deadline);
     } catch (error) {
-      throw this.#failure(error, signal);
+      throw this.#failure(error, deadline);
     }
   }
 
-  #failure(error: unknown, signal: AbortSignal): unknown {
-    if (signal.aborted) return signal.reason;
-    return toConnectionFailure(error, this.host);
+  #failure(error: unknown, { signal }: Deadline): unknown {
+    return signal?.aborted ? signal.reason : toConnectionFailure(error, this.host);
   }
 
-  #timeout(): PeerError {
-    return new PeerError('ERR_PEER_TIMEOUT', `No answer from ${this.host} within ${this.#options.requestTimeoutMs} ms`);
-  }
-}
-
-async function readAnswer(response: Dispatcher.ResponseData): Promise<PoolAnswer> {
-  const body = await response.body.bytes();
-  return { status: response.statusCode, contentType: String(response.headers['content-type'] ?? ''), body };
+  readonly #onTimeout = (): PeerError =>
+    new PeerError('ERR_PEER_TIMEOUT', `No answer from ${this.host} within ${this.#options.requestTimeoutMs} ms`);
 }
 
 /** Lets running requests end, then closes; what still hangs after the grace period is cut. */
 function retire(pool: Pool): void {
-  const timer = setTimeout(() => void pool.destroy().catch(() => undefined), CLOSE_GRACE_MS);
+  const timer = setTimeout(() => void pool.destroy().catch(() => undefined), CLOSE_GRACE_MS).unref();
   void pool
     .close()
     .catch(() => undefined)

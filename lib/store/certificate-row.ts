@@ -159,8 +159,8 @@ export interface RowFault {
 }
 
 const FINGERPRINT_BYTES = 20;
-const MAX_TEXT_LENGTH = 4_096;
-const MAX_SERIAL_BYTES = 64;
+const MAX_TEXT_LENGTH = 16_384;
+const MAX_SERIAL_BYTES = 1_024;
 const MAX_KEY_ID_BYTES = 256;
 /** Beyond it a JavaScript Date does not go. */
 const MAX_TIME = 8.64e15;

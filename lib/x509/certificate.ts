@@ -15,7 +15,7 @@ import { keyAlgorithmOf } from './key-algorithm.ts';
 import { decimalFromInteger } from './serial-number.ts';
 
 /** Largest certificate that is read, in bytes. */
-export const MAX_CERTIFICATE_BYTES = 1_048_576;
+export const MAX_CERTIFICATE_BYTES = 524_288;
 
 /** What is read from one certificate. The views share the memory of the certificate. */
 export interface CertificateFacts extends Readonly<ExtensionFacts> {

@@ -9,10 +9,12 @@ import { ConnectionPool, type PoolOptions } from '../../lib/pool/connection-pool
 import { PeerClient } from '../../lib/pool/peer-client.ts';
 import { BASE_PATH } from '../../lib/protocol/operations.ts';
 import type { CertificateStore } from '../../lib/store/certificate-store.ts';
-import { type Credential, type TestPki, createTestPki, identitySource } from './test-pki.ts';
+import { type Credential, createTestPki, identitySource, type TestPki } from './test-pki.ts';
 
 /** A role for the test CA: may connect, and what the rules say. */
-export function caRole(rules: Role['rules'] = { '/peerincoming': 'allow', '/peerpublish': 'allow', '/ca': 'allow' }): Role {
+export function caRole(
+  rules: Role['rules'] = { '/peerincoming': 'allow', '/peerpublish': 'allow', '/ca': 'allow' },
+): Role {
   const member = { match: 'commonName', value: 'ca-1', issuer: 'CN=Management CA,O=Test,C=SE' } as const;
   return { name: 'CA 1', members: [member], rules };
 }

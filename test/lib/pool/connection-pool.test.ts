@@ -1,15 +1,15 @@
 import assert from 'node:assert/strict';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { type AddressInfo, type Server, createServer } from 'node:net';
-import { createServer as createTlsServer } from 'node:tls';
+import { type AddressInfo, createServer, type Server } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { createServer as createTlsServer } from 'node:tls';
 import { RemoteAuthenticator } from '../../../lib/keybinding/remote-authenticator.ts';
 import { ConnectionPool } from '../../../lib/pool/connection-pool.ts';
 import { PeerClient } from '../../../lib/pool/peer-client.ts';
 import { readCertificate } from '../../../lib/x509/certificate.ts';
 import { createTestPki, daysFromNow, identitySource, writePemFiles } from '../../helpers/test-pki.ts';
-import { type TwoPeers, startTwoPeers } from '../../helpers/two-peers.ts';
+import { startTwoPeers, type TwoPeers } from '../../helpers/two-peers.ts';
 
 describe('connection pool', () => {
   const pki = createTestPki();
@@ -153,7 +153,9 @@ describe('connection pool', () => {
   async function assertTimesOut(silent: Server): Promise<void> {
     await new Promise<void>((resolve) => silent.listen(0, '127.0.0.1', resolve));
     const url = new URL(`https://localhost:${(silent.address() as AddressInfo).port}`);
-    const authenticator = new RemoteAuthenticator(identitySource(pki.caClient), () => [{ caDer: pki.managementCa.certificate }]);
+    const authenticator = new RemoteAuthenticator(identitySource(pki.caClient), () => [
+      { caDer: pki.managementCa.certificate },
+    ]);
     const pool = new ConnectionPool({ url, requestTimeoutMs: 300 }, authenticator);
     await assert.rejects(new PeerClient(pool).ping(), { code: 'ERR_PEER_TIMEOUT' });
     await pool.close();
@@ -196,5 +198,4 @@ describe('connection pool', () => {
       await new Promise((resolve) => setTimeout(resolve, 50));
     }
   }
-
 });
