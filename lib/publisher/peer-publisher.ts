@@ -3,11 +3,12 @@
  *
  * A lone row leaves at once. While requests are under way, newer rows gather and leave as one.
  */
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import { isPeerErrorCode, PeerError, type PeerErrorCode, toPeerError } from '../errors.ts';
 import type { PeerClient } from '../pool/peer-client.ts';
 import type { CertificateData } from '../store/certificate-data.ts';
 import { encodeRow } from '../store/certificate-row.ts';
-import type { WriteResult } from '../store/certificate-store.ts';
+import type { Refusal, WriteResult } from '../store/certificate-store.ts';
 
 /** What became of one row at the peer. */
 export interface PublishOutcome {
@@ -23,9 +24,11 @@ interface Waiting {
   readonly reject: (error: PeerError) => void;
 }
 
-const MAX_ROWS_PER_REQUEST = 10_000;
+const MAX_ROWS_PER_REQUEST = 2_000;
 const MAX_BYTES_PER_REQUEST = 4 * 1024 * 1024;
 const MAX_REQUESTS = 2;
+/** Every answered row wakes a flow; so many flows may run before the event loop gets its turn. */
+const ROWS_PER_TURN = 100;
 const MAX_WAITING_ROWS = 200_000;
 
 /** Gathers rows for one peer connector. */
@@ -78,25 +81,25 @@ export class PeerPublisher {
 
   async #send(batch: readonly Waiting[]): Promise<void> {
     this.#requests += 1;
-    try {
-      const body = Buffer.concat(batch.map((row) => row.bytes));
-      const result = await this.#client.publishCertificates(body, batch.length);
-      settle(batch, result);
-    } catch (error) {
-      const peerError = toPeerError(error);
-      for (const row of batch) row.reject(peerError);
-    } finally {
-      this.#requests -= 1;
-      if (this.#waiting.length > 0) this.#schedule();
-    }
+    const body = Buffer.concat(batch.map((row) => row.bytes));
+    const answer = await this.#client.publishCertificates(body, batch.length).catch((error) => toPeerError(error));
+    this.#requests -= 1;
+    if (this.#waiting.length > 0) this.#schedule();
+    await settle(batch, answer);
   }
 }
 
-function settle(batch: readonly Waiting[], { verdicts, refusals }: WriteResult): void {
-  const causes = new Map(refusals.map((refusal) => [refusal.index, refusal]));
-  batch.forEach((row, index) => {
-    if (verdicts[index] !== 'r') return row.resolve({ verdict: verdicts[index] === 's' ? 'stored' : 'unchanged' });
-    const { code, detail } = causes.get(index) ?? { code: 'ERR_INTERNAL', detail: 'Refused without a cause' };
-    return row.resolve({ verdict: 'refused', code: isPeerErrorCode(code) ? code : 'ERR_INTERNAL', detail });
-  });
+async function settle(batch: readonly Waiting[], answer: WriteResult | PeerError): Promise<void> {
+  const causes = new Map(answer instanceof PeerError ? [] : answer.refusals.map((refusal) => [refusal.index, refusal]));
+  for (const [index, row] of batch.entries()) {
+    if (answer instanceof PeerError) row.reject(answer);
+    else row.resolve(outcomeOf(answer.verdicts[index], causes.get(index)));
+    if (index % ROWS_PER_TURN === ROWS_PER_TURN - 1) await nextTurn();
+  }
+}
+
+function outcomeOf(verdict: string | undefined, refusal: Refusal | undefined): PublishOutcome {
+  if (verdict !== 'r') return { verdict: verdict === 's' ? 'stored' : 'unchanged' };
+  const { code, detail } = refusal ?? { code: 'ERR_INTERNAL', detail: 'Refused without a cause' };
+  return { verdict: 'refused', code: isPeerErrorCode(code) ? code : 'ERR_INTERNAL', detail };
 }
