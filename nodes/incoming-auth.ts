@@ -21,8 +21,7 @@ export default function (RED: NodeAPI): void {
       message.payload = peers.map(flatten);
       return message;
     });
-    const start = setImmediate(() => follow(RED, this, config.endpoint));
-    this.on('close', () => clearImmediate(start));
+    follow(RED, this, config.endpoint);
   }
 
   RED.nodes.registerType('peer-incoming-auth', PeerIncomingAuth);
@@ -45,11 +44,11 @@ function follow(RED: NodeAPI, node: Node, id: string): void {
     node.send({ topic: event.kind, payload: { ...rest, ...flatten(peer) }, peer } as never);
   };
   endpoint.users[node.id] = node;
-  endpoint.events.on('event', onEvent).on('listening', showState);
+  endpoint.events.on('event', onEvent).on('listening', showState).on('off', showState);
   showState();
   node.on('close', () => {
     delete endpoint.users[node.id];
-    endpoint.events.off('event', onEvent).off('listening', showState);
+    endpoint.events.off('event', onEvent).off('listening', showState).off('off', showState);
   });
 }
 

@@ -3,8 +3,9 @@
  */
 import { EventEmitter } from 'node:events';
 import type { Node, NodeAPI, NodeDef } from 'node-red';
+import type { Role } from '../lib/auth/role.ts';
 import type { IncomingConnections, IncomingEvent } from '../lib/endpoint/incoming-connections.ts';
-import { PeerServer } from '../lib/endpoint/peer-server.ts';
+import { PeerServer, type PeerServerOptions } from '../lib/endpoint/peer-server.ts';
 import { toPeerError } from '../lib/errors.ts';
 import type { CertificateStoreNode } from './certificate-store.ts';
 import type { PeerRoleNode } from './peer-role.ts';
@@ -45,24 +46,30 @@ export default function (RED: NodeAPI): void {
       port: () => (isListening ? opened?.server.port : undefined),
       incoming: () => opened?.server.incoming,
     });
-    // Stores and roles are config nodes too and may come into being after this one.
-    const start = setImmediate(() => {
-      if (!config.incoming) return;
-      try {
-        opened = openServer(RED, config, (event) => events.emit('event', event));
-      } catch (error) {
-        return this.error(toPeerError(error).message);
-      }
-      opened.server.start().then(
-        () => {
-          isListening = true;
-          events.emit('listening');
-        },
-        (error: Error) => this.error(error.message),
-      );
-    });
+    const open = async (): Promise<void> => {
+      opened = openServer(RED, config, (event) => events.emit('event', event));
+      await opened.server.start();
+      isListening = true;
+      events.emit('listening');
+    };
+    // The runtime renews roles that were changed, but not what names them in a list.
+    const update = async (): Promise<void> => opened?.server.setRoles(rolesOf(RED, config));
+    const giveUp = (error: unknown): void => {
+      // With a message, so that Catch nodes beside the nodes that use this endpoint learn of it.
+      this.error(toPeerError(error), {});
+      void opened?.close();
+      opened = undefined;
+      isListening = false;
+      events.emit('off');
+    };
+    const onDeployed = (): void => {
+      if (config.incoming) (opened === undefined ? open() : update()).catch(giveUp);
+    };
+    // Not before: stores and roles are config nodes too and may come into being after this one.
+    RED.events.on('flows:started', onDeployed);
     this.on('close', (_removed: boolean, done: () => void) => {
-      clearImmediate(start);
+      RED.events.off('flows:started', onDeployed);
+      isListening = false;
       if (opened === undefined) return done();
       opened.close().then(done, done);
     });
@@ -76,9 +83,13 @@ interface Opened {
   close(): Promise<void>;
 }
 
+function rolesOf(RED: NodeAPI, { roles }: PeerEndpointDef): readonly Role[] {
+  return roles.map((id) => configNode<PeerRoleNode>(RED, id, 'peer-role').role());
+}
+
 function openServer(RED: NodeAPI, config: PeerEndpointDef, onEvent: (event: IncomingEvent) => void): Opened {
   const port = numberField(config.port, 'Port', { min: 0, max: 65_535 });
-  const roles = config.roles.map((id) => configNode<PeerRoleNode>(RED, id, 'peer-role').role());
+  const roles = rolesOf(RED, config);
   const store = config.store
     ? configNode<CertificateStoreNode>(RED, config.store, 'peer-certificate-store').store()
     : undefined;
@@ -87,7 +98,7 @@ function openServer(RED: NodeAPI, config: PeerEndpointDef, onEvent: (event: Inco
     config.authenticator,
     'peer-remote-authenticator',
   ).open();
-  const server = new PeerServer({
+  const server = createServer({
     port,
     ...(config.host.trim() !== '' && { host: config.host.trim() }),
     authenticator,
@@ -104,4 +115,14 @@ function openServer(RED: NodeAPI, config: PeerEndpointDef, onEvent: (event: Inco
       return server.close();
     },
   };
+}
+
+/** An identity that can't be read leaves nothing behind that watches its files. */
+function createServer(options: PeerServerOptions): PeerServer {
+  try {
+    return new PeerServer(options);
+  } catch (error) {
+    options.authenticator.close();
+    throw error;
+  }
 }

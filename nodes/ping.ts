@@ -22,7 +22,7 @@ export default function (RED: NodeAPI): void {
       const ms = Math.round(roundTripMs * 100) / 100;
       message.payload = ms;
       message['ping'] = {
-        peer: connector.name ?? connector.id,
+        peer: connector.name || connector.id,
         url: connector.url,
         roundTripMs,
         serverTime,

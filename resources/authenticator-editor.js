@@ -17,7 +17,10 @@ function prepare(node) {
   showWhen(source);
   // What is needed depends on the source, so all fields are judged again.
   source.on('change', () => $('.peer-form [class*="peer-when-"] :input').trigger('change'));
-  const texts = { stored: node._('remote-authenticator.label.stored'), replace: node._('remote-authenticator.label.replace') };
+  const texts = {
+    stored: node._('remote-authenticator.label.stored'),
+    replace: node._('remote-authenticator.label.replace'),
+  };
   secretArea($('#node-config-input-certificate'), texts);
   secretArea($('#node-config-input-key'), texts);
   const add = node._('remote-authenticator.label.addTrust');
@@ -26,28 +29,34 @@ function prepare(node) {
 
 /** A trusted CA: a file or a pasted certificate; both write to `value`, so the pasted one has a name of its own here. */
 function trustFields(node) {
-  const text = (key) => node._(`remote-authenticator.${key}`);
-  const options = ['file', 'pasted'].map((source) => [source, text(`trust.${source}`)]);
+  const options = ['file', 'pasted'].map((source) => [source, node._(`remote-authenticator.trust.${source}`)]);
   return [
-    { key: 'source', kind: 'select', options, value: 'file', label: text('label.trustSource'), width: '115px' },
+    {
+      key: 'source',
+      kind: 'select',
+      options,
+      value: 'file',
+      label: node._('remote-authenticator.label.trustSource'),
+      width: '115px',
+    },
     {
       key: 'value',
       kind: 'text',
-      placeholder: text('placeholder.trustFile'),
+      placeholder: node._('remote-authenticator.placeholder.trustFile'),
       shown: ({ source }) => source === 'file',
       valid: (value) => value.trim() !== '',
     },
     {
       key: 'value',
       kind: 'pem',
-      placeholder: text('placeholder.trustPem'),
+      placeholder: node._('remote-authenticator.placeholder.trustPem'),
       shown: ({ source }) => source === 'pasted',
       valid: looksLikePem,
     },
     {
       key: 'serialNumber',
       kind: 'text',
-      placeholder: text('placeholder.serialNumber'),
+      placeholder: node._('remote-authenticator.placeholder.serialNumber'),
       width: '160px',
       valid: isSerialNumber,
     },

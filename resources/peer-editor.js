@@ -42,7 +42,10 @@ export function isUsable(id) {
   return Boolean(node) && node.valid !== false;
 }
 
-/** Whether every id of a list is that of a config node that is still there. */
+/**
+ * Whether every id of a list is that of a config node that is there. An incomplete one is marked itself; the editor
+ * would not judge the list again when it is completed.
+ */
 function allExist(ids) {
   return Array.isArray(ids) && ids.every((id) => Boolean(RED.nodes.node(id)));
 }
@@ -77,7 +80,8 @@ function nodeList(node, property, { type, texts }) {
     known = new Set(nodes.map(({ id }) => id));
     box.empty();
     if (nodes.length === 0) $('<div class="peer-node-none">').text(texts.none).appendTo(box);
-    for (const each of nodes) nodeRow(each, { chosen, title: texts.edit, edit: () => openDialog(each.id) }).appendTo(box);
+    for (const each of nodes)
+      nodeRow(each, { chosen, title: texts.edit, edit: () => openDialog(each.id) }).appendTo(box);
   };
   const add = $('<button type="button" class="red-ui-button red-ui-button-small"><i class="fa fa-plus"></i> </button>');
   add.append(document.createTextNode(texts.add)).on('click', () => openDialog(NONE));
@@ -109,7 +113,9 @@ function nodeRow(node, { chosen, title, edit }) {
   const box = $('<input type="checkbox">').prop('checked', chosen.has(node.id));
   box.on('change', () => (box.prop('checked') ? chosen.add(node.id) : chosen.delete(node.id)));
   const label = $('<label>').append(box, $('<span>').text(labelOf(node)));
-  const button = $('<button type="button" class="red-ui-button red-ui-button-small"><i class="fa fa-pencil"></i></button>');
+  const button = $(
+    '<button type="button" class="red-ui-button red-ui-button-small"><i class="fa fa-pencil"></i></button>',
+  );
   button.attr({ title, 'aria-label': `${title}: ${labelOf(node)}` }).on('click', edit);
   return $('<div class="peer-node">').append(label, button);
 }
@@ -145,7 +151,10 @@ function addRows(list, rows) {
 /** The rows of a list as they stand, without fields that do not apply. */
 function readRows(list) {
   const rows = list.editableList('items').get();
-  return rows.map((box) => cleanRow($(box).data('data'), list.data('fields')));
+  return rows.map((box) => {
+    $(box).data('update')();
+    return cleanRow($(box).data('data'), list.data('fields'));
+  });
 }
 
 function cleanRow(row, fields) {
@@ -166,7 +175,13 @@ function fillRow(box, row, fields) {
   box.addClass('peer-row');
   const inputs = fields.map((field) => {
     row[field.key] ??= field.value ?? '';
-    return { ...field, input: rowInput(field).val(row[field.key]).appendTo(box) };
+    const applies = field.shown === undefined || field.shown(row);
+    return {
+      ...field,
+      input: rowInput(field)
+        .val(applies ? row[field.key] : '')
+        .appendTo(box),
+    };
   });
   const update = () => {
     for (const { key, input, shown, valid } of inputs) {
@@ -176,6 +191,8 @@ function fillRow(box, row, fields) {
     }
   };
   for (const { input } of inputs) input.on('input change', update);
+  // A suggestion taken by key changes the field without an event, so the row is read once more when it is saved.
+  box.data('update', update);
   update();
 }
 
@@ -202,7 +219,9 @@ function suggestion(value) {
 /** A text area for a secret: while one is stored it says so and offers to replace it. */
 export function secretArea(area, texts) {
   if (area.val() !== STORED_SECRET) return;
-  const note = $('<span class="peer-stored"><i class="fa fa-lock"></i> </span>').append(document.createTextNode(texts.stored));
+  const note = $('<span class="peer-stored"><i class="fa fa-lock"></i> </span>').append(
+    document.createTextNode(texts.stored),
+  );
   const replace = $('<button type="button" class="red-ui-button red-ui-button-small">').text(texts.replace);
   replace.on('click', () => {
     note.remove();

@@ -3,11 +3,15 @@
  *
  * Every item stands alone: an unreadable one becomes a failure beside its neighbours.
  */
+import { types } from 'node:util';
 import { PeerError, toPeerError } from '../errors.ts';
 import { CERTIFICATE_STATUS, CERTIFICATE_TYPE, type CertificateData } from '../store/certificate-data.ts';
 import { type CertificateFacts, readCertificate } from '../x509/certificate.ts';
 import { readPem } from '../x509/pem.ts';
 import { parseRevocationReason, REVOCATION_REASONS } from '../x509/revocation-reason.ts';
+
+// Not instanceof: what a function node makes comes from another realm.
+const { isDate, isUint8Array } = types;
 
 /** One readable or unreadable item of the input. */
 export type InputItem = { readonly row: CertificateData } | { readonly failure: PeerError };
@@ -28,7 +32,7 @@ export function readCertificateInput(input: unknown, now: number): readonly Inpu
 function readElement(element: unknown, now: number): InputItem[] {
   try {
     if (typeof element === 'string') return readBundle(element, now);
-    if (element instanceof Uint8Array)
+    if (isUint8Array(element))
       return isDer(element) ? [attempt(() => rowOf(element, {}, now))] : readBundle(textOfBytes(element), now);
     if (typeof element === 'object' && element !== null && !Array.isArray(element)) {
       return [attempt(() => readObject(element as CertificateObject, now))];
@@ -93,10 +97,10 @@ interface CertificateObject {
 
 function readObject(object: CertificateObject, now: number): CertificateData {
   const { certificate } = object;
-  if (typeof certificate !== 'string' && !(certificate instanceof Uint8Array)) {
+  if (typeof certificate !== 'string' && !isUint8Array(certificate)) {
     throw new PeerError('ERR_INVALID_INPUT', 'The object has no "certificate" (PEM text or DER bytes)');
   }
-  const isBytes = certificate instanceof Uint8Array;
+  const isBytes = isUint8Array(certificate);
   const der =
     isBytes && isDer(certificate) ? certificate : onlyCertificate(isBytes ? textOfBytes(certificate) : certificate);
   return rowOf(der, object, now);
@@ -164,7 +168,7 @@ function typeOf(facts: CertificateFacts): number {
 
 function timeOf(value: unknown, name: string): number | undefined {
   if (value === undefined || value === null) return undefined;
-  const time = value instanceof Date ? value.getTime() : typeof value === 'string' ? Date.parse(value) : value;
+  const time = isDate(value) ? value.getTime() : typeof value === 'string' ? Date.parse(value) : value;
   if (typeof time !== 'number' || !Number.isSafeInteger(time) || time < -1) {
     throw new PeerError('ERR_INVALID_INPUT', `"${name}" is not a date, ISO 8601 text or epoch milliseconds`);
   }

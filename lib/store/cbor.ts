@@ -36,6 +36,15 @@ export class CborWriter {
     return taken;
   }
 
+  /** What was written, valid until the next write. */
+  view(): Uint8Array {
+    return this.#buffer.subarray(0, this.#length);
+  }
+
+  clear(): void {
+    this.#length = 0;
+  }
+
   array(items: number): void {
     this.#head(ARRAY, items);
   }
@@ -209,6 +218,13 @@ export class CborReader {
     this.#at = start + bytes;
     return start;
   }
+}
+
+/** Reads the head of an array that must have so many items. @throws PeerError ERR_MALFORMED_MESSAGE */
+export function expectItems(reader: CborReader, items: number): void {
+  const at = reader.position;
+  const found = reader.array();
+  if (found !== items) throw malformed(`an array of ${found} items instead of ${items}`, at);
 }
 
 function malformed(what: string, at: number): PeerError {

@@ -6,6 +6,8 @@
  */
 import type { CaScope } from '../x509/ca-scope.ts';
 import type { CertificateData } from './certificate-data.ts';
+import type { RangeAsked, RangeQuestion, RowQuestion } from './range-comparison.ts';
+import type { RowFilter } from './row-filter.ts';
 
 /**
  * What became of one row:
@@ -42,6 +44,44 @@ export interface StoreCounts {
   readonly withCertificate: number;
 }
 
+/** Which rows come next. */
+export interface PageRequest {
+  readonly filter: RowFilter;
+  /** Fingerprint after which to go on; empty = from the first. */
+  readonly after: Uint8Array;
+  /** Most rows. */
+  readonly limit: number;
+  /** Bytes after which no further row is added; a page has at least one row if there is any. */
+  readonly maxBytes: number;
+}
+
+/** Some rows of a subset, in fingerprint order. */
+export interface RowPage {
+  /** Encoded. */
+  readonly rows: Uint8Array;
+  readonly count: number;
+  /** Fingerprint of the last of them; empty when there is none. */
+  readonly last: Uint8Array;
+}
+
+/** Which rows, by fingerprint. */
+export interface RowsOfRequest {
+  /** 20 bytes each. */
+  readonly fingerprints: Uint8Array;
+  readonly withCertificate: boolean;
+  /** Bytes after which no further row is added. */
+  readonly maxBytes: number;
+}
+
+/** Rows by their fingerprints. */
+export interface RowsOf {
+  /** Encoded. */
+  readonly rows: Uint8Array;
+  readonly count: number;
+  /** How many of the fingerprints were looked at; the others are for the next call. */
+  readonly taken: number;
+}
+
 /** A store of certificate data. Every call may fail with ERR_STORE_UNAVAILABLE, ERR_STORE_FULL. */
 export interface CertificateStore {
   /**
@@ -61,8 +101,20 @@ export interface CertificateStore {
   /** All rows with this issuer and serial number, newest first. The pair is not unique in real life. */
   findBySerialNumber(issuerDN: string, serialNumber: string): Promise<readonly CertificateData[]>;
 
-  /** Rows in fingerprint order, after the given fingerprint (exclusive), at most `limit`. */
+  /** All rows in fingerprint order, after the given fingerprint, at most `limit`. */
   list(options: { readonly after?: string; readonly limit: number }): Promise<readonly CertificateData[]>;
+
+  /** The next rows of a subset, in fingerprint order. */
+  page(request: PageRequest): Promise<RowPage>;
+
+  /** Rows of these fingerprints, 20 bytes each, until `maxBytes`; those that are not there are left out. */
+  rowsOf(request: RowsOfRequest): Promise<RowsOf>;
+
+  /** The question, and the answer to one, of a comparison by ranges (see `range-comparison.ts`). */
+  askRanges(question: RangeQuestion): Promise<RangeAsked>;
+  askRows(filter: RowFilter, buckets: Uint16Array): Promise<RowQuestion>;
+  answerRanges(body: Uint8Array, scope: CaScope): Promise<Uint8Array>;
+  answerRows(body: Uint8Array, scope: CaScope): Promise<Uint8Array>;
 
   count(): Promise<StoreCounts>;
 

@@ -2,7 +2,8 @@
  * The SQLite form of certificate data: opening a file, and its tables.
  *
  * Status lives in one narrow table in the order of fingerprints; certificates, which are long, in another
- * one in the order of arrival; issuers, which repeat, are written once. Columns have EJBCA's names.
+ * one in the order of arrival; issuers, which repeat, are written once. Columns have EJBCA's names; `digest`
+ * is the first eight bytes of the row's digest, and the sums of digests are kept for comparisons.
  */
 import { statfsSync } from 'node:fs';
 import { dirname } from 'node:path';
@@ -35,12 +36,18 @@ const TABLES = `
     crlPartitionIndex INTEGER NOT NULL,
     certificateProfileId INTEGER NOT NULL,
     username TEXT,
+    digest BLOB NOT NULL,
     bodyId INTEGER
   ) WITHOUT ROWID;
   CREATE INDEX CertificateData_serialNumber ON CertificateData (serialNumber, issuerId);
   CREATE TABLE CertificateBody (bodyId INTEGER PRIMARY KEY, certificate BLOB NOT NULL);
   CREATE TABLE Counts (total INTEGER NOT NULL, revoked INTEGER NOT NULL, withCertificate INTEGER NOT NULL);
   INSERT INTO Counts VALUES (0, 0, 0);
+  CREATE TABLE BucketSum (
+    bucket INTEGER PRIMARY KEY, count INTEGER NOT NULL,
+    high INTEGER NOT NULL, low INTEGER NOT NULL, bodyHigh INTEGER NOT NULL, bodyLow INTEGER NOT NULL
+  );
+  CREATE TABLE DirtyBucket (bucket INTEGER PRIMARY KEY);
 `;
 
 /**

@@ -2,7 +2,8 @@
  * What runs behind a certificate store, in the store's own thread.
  */
 import type { CaScope } from '../x509/ca-scope.ts';
-import type { StoreCounts, WriteResult } from './certificate-store.ts';
+import type { PageRequest, RowPage, RowsOf, RowsOfRequest, StoreCounts, WriteResult } from './certificate-store.ts';
+import type { ComparableEngine } from './range-comparison.ts';
 
 /** One call to write rows. */
 export interface WriteCall {
@@ -13,22 +14,25 @@ export interface WriteCall {
 /** What became of one call of a group: its result, or the error that is its alone. */
 export type WriteOutcome = WriteResult | Error;
 
+type MaybeLater<T> = T | Promise<T>;
+
 /**
  * A store's engine. Methods may be synchronous: they have a thread to themselves.
  *
  * An engine opens what it works on at its first call and, when that fails, at the next one again.
  */
-export interface StoreEngine {
+export interface StoreEngine extends ComparableEngine {
   /** Writes the calls that came together in one transaction and one sync. Throws when none of them was written. */
-  writeGroup(calls: readonly WriteCall[]): readonly WriteOutcome[] | Promise<readonly WriteOutcome[]>;
+  writeGroup(calls: readonly WriteCall[]): MaybeLater<readonly WriteOutcome[]>;
   /** Encoded rows. */
-  findByFingerprint(fingerprint: string): Uint8Array | Promise<Uint8Array>;
+  findByFingerprint(fingerprint: string): MaybeLater<Uint8Array>;
   /** Encoded rows, newest first. */
-  findBySerialNumber(issuerDN: string, serialNumber: string): Uint8Array | Promise<Uint8Array>;
-  /** Encoded rows in fingerprint order. */
-  list(options: { readonly after?: string; readonly limit: number }): Uint8Array | Promise<Uint8Array>;
-  count(): StoreCounts | Promise<StoreCounts>;
-  close(): void | Promise<void>;
+  findBySerialNumber(issuerDN: string, serialNumber: string): MaybeLater<Uint8Array>;
+  /** Rows of a subset in fingerprint order. */
+  page(request: PageRequest): MaybeLater<RowPage>;
+  rowsOf(request: RowsOfRequest): MaybeLater<RowsOf>;
+  count(): MaybeLater<StoreCounts>;
+  close(): MaybeLater<void>;
 }
 
 /** Which engine, and what it works on. Plain data. */

@@ -2,10 +2,13 @@
  * The thread of a store: takes calls, groups the writes that have arrived together, answers.
  */
 import { type MessagePort, parentPort, workerData } from 'node:worker_threads';
-import { toPeerError } from '../errors.ts';
+import { type PeerErrorCode, toPeerError } from '../errors.ts';
+import type { CaScope } from '../x509/ca-scope.ts';
+import type { PageRequest, RowsOfRequest } from './certificate-store.ts';
+import { answerRanges, answerRows, askRanges, askRows, type RangeQuestion } from './range-comparison.ts';
+import type { RowFilter } from './row-filter.ts';
 import { SqliteStore } from './sqlite-store.ts';
 import type { StoreConfig, StoreEngine, WriteCall } from './store-engine.ts';
-import type { StoreAnswer, StoreCall } from './worker-store.ts';
 
 interface PendingWrite {
   readonly id: number;
@@ -15,13 +18,44 @@ interface PendingWrite {
 /** Bytes of rows in one transaction; more wait for the next, so that reads get their turn. */
 const MAX_GROUP_BYTES = 16 * 1024 * 1024;
 
-const engine = createEngine(workerData as StoreConfig);
+const engine: StoreEngine = createEngine(workerData as StoreConfig);
 const pending: PendingWrite[] = [];
 const port = parentPort as MessagePort;
 let isScheduled = false;
 
+/** Everything but writing, which is grouped. */
+const METHODS = {
+  findByFingerprint: (fingerprint: string) => engine.findByFingerprint(fingerprint),
+  findBySerialNumber: (issuerDN: string, serialNumber: string) => engine.findBySerialNumber(issuerDN, serialNumber),
+  page: (request: PageRequest) => engine.page(request),
+  rowsOf: (request: RowsOfRequest) => engine.rowsOf(request),
+  askRanges: (question: RangeQuestion) => askRanges(engine, question),
+  askRows: (filter: RowFilter, buckets: Uint16Array) => askRows(engine, filter, buckets),
+  answerRanges: (body: Uint8Array, scope: CaScope) => answerRanges(engine, body, scope),
+  answerRows: (body: Uint8Array, scope: CaScope) => answerRows(engine, body, scope),
+  count: () => engine.count(),
+  /** What was asked to be written before comes first: otherwise it would open the file again, and be cut off. */
+  close: async () => {
+    while (pending.length > 0) await writeGroup(nextGroup());
+    return engine.close();
+  },
+};
+
+/** What a store's thread can be asked besides writing. */
+export type StoreMethods = typeof METHODS;
+
+/** A call on its way to the thread. */
+export type StoreCall =
+  | { readonly id: number; readonly method: 'writeRows'; readonly parameters: [WriteCall] }
+  | { readonly id: number; readonly method: keyof StoreMethods; readonly parameters: readonly unknown[] };
+
+/** The answer to it. */
+export type StoreAnswer =
+  | { readonly id: number; readonly value: unknown }
+  | { readonly id: number; readonly code: PeerErrorCode; readonly message: string };
+
 port.on('message', (call: StoreCall) => {
-  if (call.method !== 'writeRows') return void answer(call);
+  if (call.method !== 'writeRows') return void answer(call.id, call.method, call.parameters);
   pending.push({ id: call.id, call: call.parameters[0] });
   schedule();
 });
@@ -53,36 +87,22 @@ function nextGroup(): readonly PendingWrite[] {
 async function writeGroup(group: readonly PendingWrite[]): Promise<void> {
   try {
     const outcomes = await engine.writeGroup(group.map(({ call }) => call));
-    group.forEach(({ id }, index) => {
+    for (const [index, { id }] of group.entries()) {
       const outcome = outcomes[index];
       if (outcome instanceof Error) fail(id, outcome);
       else port.postMessage({ id, value: outcome } satisfies StoreAnswer);
-    });
+    }
   } catch (error) {
     for (const { id } of group) fail(id, error);
   }
 }
 
-async function answer(call: Exclude<StoreCall, { method: 'writeRows' }>): Promise<void> {
+async function answer(id: number, method: keyof StoreMethods, parameters: readonly unknown[]): Promise<void> {
   try {
-    port.postMessage({ id: call.id, value: await read(call) } satisfies StoreAnswer);
+    const work = METHODS[method] as (...all: readonly unknown[]) => unknown;
+    port.postMessage({ id, value: await work(...parameters) } satisfies StoreAnswer);
   } catch (error) {
-    fail(call.id, error);
-  }
-}
-
-function read(call: Exclude<StoreCall, { method: 'writeRows' }>): unknown {
-  switch (call.method) {
-    case 'findByFingerprint':
-      return engine.findByFingerprint(...call.parameters);
-    case 'findBySerialNumber':
-      return engine.findBySerialNumber(...call.parameters);
-    case 'list':
-      return engine.list(...call.parameters);
-    case 'count':
-      return engine.count();
-    case 'close':
-      return engine.close();
+    fail(id, error);
   }
 }
 

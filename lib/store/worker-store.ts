@@ -6,26 +6,23 @@
 import { extname } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { Worker } from 'node:worker_threads';
-import { PeerError, type PeerErrorCode } from '../errors.ts';
+import { PeerError } from '../errors.ts';
 import type { CaScope } from '../x509/ca-scope.ts';
 import type { CertificateData } from './certificate-data.ts';
 import { fromColumns, readRows } from './certificate-row.ts';
-import type { CertificateStore, StoreCounts, WriteResult } from './certificate-store.ts';
-import type { StoreConfig, StoreEngine, WriteCall } from './store-engine.ts';
-
-type Reads = 'findByFingerprint' | 'findBySerialNumber' | 'list' | 'count' | 'close';
-
-/** A call on its way to the thread. */
-export type StoreCall =
-  | { readonly id: number; readonly method: 'writeRows'; readonly parameters: [WriteCall] }
-  | {
-      [M in Reads]: { readonly id: number; readonly method: M; readonly parameters: Parameters<StoreEngine[M]> };
-    }[Reads];
-
-/** The answer to it. */
-export type StoreAnswer =
-  | { readonly id: number; readonly value: unknown }
-  | { readonly id: number; readonly code: PeerErrorCode; readonly message: string };
+import type {
+  CertificateStore,
+  PageRequest,
+  RowPage,
+  RowsOf,
+  RowsOfRequest,
+  StoreCounts,
+  WriteResult,
+} from './certificate-store.ts';
+import type { RangeAsked, RangeQuestion, RowQuestion } from './range-comparison.ts';
+import { EVERY_ROW, type RowFilter } from './row-filter.ts';
+import type { StoreConfig } from './store-engine.ts';
+import type { StoreAnswer, StoreMethods } from './store-worker.ts';
 
 interface Waiting {
   readonly resolve: (value: never) => void;
@@ -54,32 +51,68 @@ export class WorkerStore implements CertificateStore {
   }
 
   async findByFingerprint(fingerprint: string): Promise<CertificateData | undefined> {
-    const [row] = await this.#rows('findByFingerprint', [fingerprint]);
-    return row;
+    const [row] = readRows(await this.#ask('findByFingerprint', fingerprint));
+    return row === undefined ? undefined : fromColumns(row);
   }
 
-  findBySerialNumber(issuerDN: string, serialNumber: string): Promise<readonly CertificateData[]> {
-    return this.#rows('findBySerialNumber', [issuerDN, serialNumber]);
+  async findBySerialNumber(issuerDN: string, serialNumber: string): Promise<readonly CertificateData[]> {
+    return readRows(await this.#ask('findBySerialNumber', issuerDN, serialNumber)).map(fromColumns);
   }
 
-  list(options: { readonly after?: string; readonly limit: number }): Promise<readonly CertificateData[]> {
-    return this.#rows('list', [options]);
+  async list({
+    after = '',
+    limit,
+  }: {
+    readonly after?: string;
+    readonly limit: number;
+  }): Promise<readonly CertificateData[]> {
+    const { rows } = await this.page({
+      filter: EVERY_ROW,
+      after: Buffer.from(after, 'hex'),
+      limit,
+      maxBytes: Number.MAX_SAFE_INTEGER,
+    });
+    return readRows(rows).map(fromColumns);
+  }
+
+  page(request: PageRequest): Promise<RowPage> {
+    return this.#ask('page', request);
+  }
+
+  rowsOf(request: RowsOfRequest): Promise<RowsOf> {
+    return this.#ask('rowsOf', request);
+  }
+
+  askRanges(question: RangeQuestion): Promise<RangeAsked> {
+    return this.#ask('askRanges', question);
+  }
+
+  askRows(filter: RowFilter, buckets: Uint16Array): Promise<RowQuestion> {
+    return this.#ask('askRows', filter, buckets);
+  }
+
+  answerRanges(body: Uint8Array, scope: CaScope): Promise<Uint8Array> {
+    return this.#ask('answerRanges', body, scope);
+  }
+
+  answerRows(body: Uint8Array, scope: CaScope): Promise<Uint8Array> {
+    return this.#ask('answerRows', body, scope);
   }
 
   count(): Promise<StoreCounts> {
-    return this.#call<StoreCounts>('count', []);
+    return this.#ask('count');
   }
 
   async close(): Promise<void> {
     if (this.#isClosed) return;
     const worker = this.#worker;
-    if (worker !== undefined) await this.#call('close', []).catch(() => undefined);
+    if (worker !== undefined) await this.#ask('close').catch(() => undefined);
     this.#isClosed = true;
     await worker?.terminate();
   }
 
-  async #rows(method: Reads, parameters: readonly unknown[]): Promise<readonly CertificateData[]> {
-    return readRows(await this.#call<Uint8Array>(method, parameters)).map(fromColumns);
+  #ask<M extends keyof StoreMethods>(method: M, ...parameters: Parameters<StoreMethods[M]>) {
+    return this.#call<Awaited<ReturnType<StoreMethods[M]>>>(method, parameters);
   }
 
   #call<T>(method: string, parameters: readonly unknown[], transfer: readonly ArrayBuffer[] = []): Promise<T> {

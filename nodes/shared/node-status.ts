@@ -11,6 +11,7 @@ interface Shown {
   at: number;
   timer: NodeJS.Timeout | undefined;
   next: NodeStatus;
+  isClosed: boolean;
 }
 
 const shown = new WeakMap<Node, Shown>();
@@ -19,7 +20,8 @@ const shown = new WeakMap<Node, Shown>();
 export function showStatus(node: Node, status: NodeStatus): void {
   const state = shown.get(node) ?? newState(node);
   state.next = status;
-  if (state.timer !== undefined) return;
+  // A message that ends late must not write over the status of the node that has taken this one's place.
+  if (state.isClosed || state.timer !== undefined) return;
   const wait = state.at + MIN_INTERVAL_MS - Date.now();
   if (wait <= 0) return publish(node, state);
   state.timer = setTimeout(() => publish(node, state), wait).unref();
@@ -32,9 +34,12 @@ export function showError(node: Node, error: PeerError): void {
 }
 
 function newState(node: Node): Shown {
-  const state: Shown = { text: '', at: 0, timer: undefined, next: {} };
+  const state: Shown = { text: '', at: 0, timer: undefined, next: {}, isClosed: false };
   shown.set(node, state);
-  node.on('close', () => clearTimeout(state.timer));
+  node.on('close', () => {
+    state.isClosed = true;
+    clearTimeout(state.timer);
+  });
   return state;
 }
 

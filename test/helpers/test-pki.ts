@@ -73,9 +73,9 @@ const SERVER = {
   subjectAltNames: { dns: ['localhost'], ip: ['127.0.0.1'] },
 } as const;
 
-/** Both sides of a peer connection, and who else may come along. */
-export function createTestPki() {
-  const managementCa = issueRootCa('CN=Management CA,O=Test,C=SE');
+/** Both sides of a peer connection, and who else may come along. A PKCS#12 file needs a CA with an RSA key. */
+export function createTestPki(makeCaKey?: () => KeyObject) {
+  const managementCa = issueRootCa('CN=Management CA,O=Test,C=SE', makeCaKey);
   const caClient = issue(managementCa, { subjectDN: 'CN=ca-1,O=Test,C=SE', ...CLIENT });
   const vaServer = issue(managementCa, { subjectDN: 'CN=va-1,O=Test,C=SE', ...SERVER });
   return {
@@ -125,7 +125,7 @@ export function writePemFiles(folder: string, name: string, { certificatePem, ke
   return { certificateFile, keyFile };
 }
 
-/** Writes a PKCS#12 file of an RSA credential and its CA; gives its path. */
+/** Writes a PKCS#12 file of a credential and its CA, both with RSA keys; gives its path. */
 export function writePkcs12(
   folder: string,
   name: string,

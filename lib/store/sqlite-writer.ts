@@ -1,0 +1,218 @@
+/**
+ * Writes rows into an open SQLite store: many calls, one transaction, one sync.
+ */
+import type { DatabaseSync, StatementSync } from 'node:sqlite';
+import { toPeerError } from '../errors.ts';
+import { type CaScope, isCaInScope } from '../x509/ca-scope.ts';
+import { CERTIFICATE_STATUS } from './certificate-data.ts';
+import { faultOf, type RowColumns, type RowFault, readRows, rowDigest } from './certificate-row.ts';
+import type { Refusal } from './certificate-store.ts';
+import { replaces } from './newest-wins.ts';
+import { bucketOf, HASH_BYTES } from './range-sums.ts';
+import { isConstraintFailure } from './sqlite-schema.ts';
+import type { WriteCall, WriteOutcome } from './store-engine.ts';
+
+/** Columns of a row in CertificateData, in the order of `valuesOf`. */
+export const COLUMNS =
+  'subjectDN, serialNumber, status, revocationReason, revocationDate, updateTime, expireDate, notBefore, ' +
+  'cAFingerprint, subjectKeyId, type, tag, crlPartitionIndex, certificateProfileId, username';
+
+const SQL = {
+  addIssuer: 'INSERT INTO Issuer (issuerDN) VALUES (?)',
+  insert:
+    `INSERT INTO CertificateData (fingerprint, issuerId, bodyId, digest, ${COLUMNS}) ` +
+    'VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?) ON CONFLICT (fingerprint) DO NOTHING',
+  update:
+    `UPDATE CertificateData SET (issuerId, bodyId, digest, ${COLUMNS}) = (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?) ` +
+    'WHERE fingerprint = ?',
+  addBody: 'INSERT INTO CertificateBody (bodyId, certificate) VALUES (?,?)',
+  lastBody: 'SELECT ifnull(max(bodyId), 0) AS bodyId FROM CertificateBody',
+  setBody: 'UPDATE CertificateData SET bodyId = ? WHERE fingerprint = ?',
+  standing: `SELECT issuerDN, bodyId, ${COLUMNS} FROM CertificateData JOIN Issuer USING (issuerId) WHERE fingerprint = ?`,
+  addCounts: 'UPDATE Counts SET total = total + ?, revoked = revoked + ?, withCertificate = withCertificate + ?',
+  markBucket: 'INSERT OR IGNORE INTO DirtyBucket VALUES (?)',
+} as const;
+
+type Statements = { readonly [K in keyof typeof SQL]: StatementSync };
+
+/** A row as CertificateData holds it. */
+interface Standing extends Omit<RowColumns, 'fingerprint' | 'caFingerprint' | 'certificate'> {
+  readonly cAFingerprint: Uint8Array | null;
+  readonly bodyId: number | null;
+}
+
+/** What a transaction has done so far. */
+interface Transaction {
+  nextBody: number;
+  total: number;
+  revoked: number;
+  withCertificate: number;
+  readonly buckets: Set<number>;
+}
+
+/** Statements and caches of one open database. */
+export class SqliteWriter {
+  readonly #db: DatabaseSync;
+  readonly #issuers: Map<string, number>;
+  readonly #sql: Statements;
+  #transaction: Transaction = newTransaction(1);
+
+  /** @param issuers issuerId by subject DN; grows with the issuers that are written */
+  constructor(db: DatabaseSync, issuers: Map<string, number>) {
+    this.#db = db;
+    this.#issuers = issuers;
+    this.#sql = Object.fromEntries(
+      Object.entries(SQL).map(([name, sql]) => [name, db.prepare(sql)]),
+    ) as unknown as Statements;
+  }
+
+  /** Writes all calls or, when it throws, none of them. */
+  write(calls: readonly WriteCall[]): readonly WriteOutcome[] {
+    this.#db.exec('BEGIN IMMEDIATE');
+    this.#transaction = newTransaction(Number(this.#sql.lastBody.get()?.['bodyId']) + 1);
+    const outcomes = calls.map((call) => this.#writeCall(call));
+    const { total, revoked, withCertificate, buckets } = this.#transaction;
+    this.#sql.addCounts.run(total, revoked, withCertificate);
+    for (const bucket of buckets) this.#sql.markBucket.run(bucket);
+    // Returns after the write-ahead log was synced (synchronous = FULL).
+    this.#db.exec('COMMIT');
+    return outcomes;
+  }
+
+  #writeCall({ rows, scope }: WriteCall): WriteOutcome {
+    let incoming: readonly RowColumns[];
+    try {
+      incoming = readRows(joined(rows));
+    } catch (error) {
+      return toPeerError(error);
+    }
+    const verdicts: string[] = new Array(incoming.length);
+    const refusals: Refusal[] = [];
+    for (const [index, row] of inFingerprintOrder(incoming)) {
+      const verdict = this.#tryRow(row, scope);
+      verdicts[index] = typeof verdict === 'string' ? verdict : 'r';
+      if (typeof verdict !== 'string') refusals.push(refusalOf(row, index, verdict));
+    }
+    return { verdicts: verdicts.join(''), refusals: refusals.sort((a, b) => a.index - b.index) };
+  }
+
+  /** A row that the database itself refuses (a trigger, a constraint) harms no other. */
+  #tryRow(row: RowColumns, scope: CaScope): 's' | 'u' | RowFault {
+    try {
+      return this.#writeRow(row, scope);
+    } catch (error) {
+      if (!isConstraintFailure(error)) throw error;
+      return { code: 'ERR_STORE_UNAVAILABLE', detail: `The store refused the row: ${(error as Error).message}` };
+    }
+  }
+
+  #writeRow(row: RowColumns, scope: CaScope): 's' | 'u' | RowFault {
+    const fault = faultOf(row);
+    if (fault !== undefined) return fault;
+    if (!isCaInScope(row.issuerDN, scope)) return notAuthorized(row.issuerDN);
+    const issuerId = this.#issuerId(row.issuerDN);
+    const bodyId = row.certificate === null ? null : this.#transaction.nextBody;
+    const { changes } = this.#sql.insert.run(row.fingerprint, issuerId, bodyId, digestOf(row), ...valuesOf(row));
+    if (changes === 0) return this.#mergeRow(row, issuerId, scope);
+    this.#transaction.total += 1;
+    this.#transaction.revoked += isRevoked(row);
+    this.#addBody(row.certificate);
+    this.#transaction.buckets.add(bucketOf(row.fingerprint));
+    return 's';
+  }
+
+  /** The fingerprint is there already: the newest state wins, and a missing certificate is added. */
+  #mergeRow(row: RowColumns, issuerId: number, scope: CaScope): 's' | 'u' | RowFault {
+    const { fingerprint } = row;
+    const {
+      cAFingerprint,
+      bodyId: standingBody,
+      ...columns
+    } = this.#sql.standing.get(fingerprint) as unknown as Standing;
+    const standing: RowColumns = { ...columns, fingerprint, caFingerprint: cAFingerprint, certificate: null };
+    if (!isCaInScope(standing.issuerDN, scope)) return notAuthorized(standing.issuerDN);
+    const addsBody = standingBody === null && row.certificate !== null;
+    const bodyId = addsBody ? this.#transaction.nextBody : standingBody;
+    const wins = replaces(row, standing);
+    if (!wins && !addsBody) return 'u';
+    if (wins) this.#sql.update.run(issuerId, bodyId, digestOf(row), ...valuesOf(row), fingerprint);
+    else this.#sql.setBody.run(bodyId, fingerprint);
+    if (addsBody) this.#addBody(row.certificate);
+    if (wins) this.#transaction.revoked += isRevoked(row) - isRevoked(standing);
+    this.#transaction.buckets.add(bucketOf(fingerprint));
+    return 's';
+  }
+
+  #addBody(certificate: Uint8Array | null): void {
+    if (certificate === null) return;
+    this.#sql.addBody.run(this.#transaction.nextBody, certificate);
+    this.#transaction.nextBody += 1;
+    this.#transaction.withCertificate += 1;
+  }
+
+  #issuerId(issuerDN: string): number {
+    const known = this.#issuers.get(issuerDN);
+    if (known !== undefined) return known;
+    const issuerId = Number(this.#sql.addIssuer.run(issuerDN).lastInsertRowid);
+    this.#issuers.set(issuerDN, issuerId);
+    return issuerId;
+  }
+}
+
+function newTransaction(nextBody: number): Transaction {
+  return { nextBody, total: 0, revoked: 0, withCertificate: 0, buckets: new Set() };
+}
+
+/** The first bytes of the row's digest, as comparisons use them. */
+function digestOf(row: RowColumns): Uint8Array {
+  return Buffer.from(rowDigest(row).slice(0, HASH_BYTES * 2), 'hex');
+}
+
+type Value = string | number | Uint8Array | null;
+
+/** In the order of COLUMNS. */
+function valuesOf(row: RowColumns): Value[] {
+  return [
+    row.subjectDN,
+    row.serialNumber,
+    row.status,
+    row.revocationReason,
+    row.revocationDate,
+    row.updateTime,
+    row.expireDate,
+    row.notBefore,
+    row.caFingerprint,
+    row.subjectKeyId,
+    row.type,
+    row.tag,
+    row.crlPartitionIndex,
+    row.certificateProfileId,
+    row.username,
+  ];
+}
+
+function isRevoked({ status }: Pick<RowColumns, 'status'>): 0 | 1 {
+  return status === CERTIFICATE_STATUS.revoked ? 1 : 0;
+}
+
+function notAuthorized(issuerDN: string): RowFault {
+  return { code: 'ERR_NOT_AUTHORIZED', detail: `Not authorized for the CA "${issuerDN}"` };
+}
+
+function refusalOf(row: RowColumns, index: number, { code, detail }: RowFault): Refusal {
+  const { subjectDN, issuerDN } = row;
+  return { index, fingerprint: Buffer.from(row.fingerprint).toString('hex'), subjectDN, issuerDN, code, detail };
+}
+
+/** Ordered inserts are several times faster; rows of one fingerprint keep their order. */
+function inFingerprintOrder(rows: readonly RowColumns[]): readonly (readonly [number, RowColumns])[] {
+  const entries = [...rows.entries()];
+  const compare = (a: RowColumns, b: RowColumns): number => Buffer.compare(a.fingerprint, b.fingerprint);
+  const isSorted = entries.every(([index, row]) => index === 0 || compare(rows[index - 1] as RowColumns, row) <= 0);
+  return isSorted ? entries : entries.sort(([a, left], [b, right]) => compare(left, right) || a - b);
+}
+
+function joined(chunks: readonly Uint8Array[]): Uint8Array {
+  const [only] = chunks;
+  return only !== undefined && chunks.length === 1 ? only : Buffer.concat(chunks);
+}

@@ -1,0 +1,101 @@
+/**
+ * A PKI for the examples, with fresh keys, as files: a Management CA that both sides trust, the identities of a CA
+ * and a VA, and an issuing CA with certificates to publish.
+ */
+import { type KeyObject, randomBytes } from 'node:crypto';
+import { existsSync, mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import {
+  type Credential,
+  daysFromNow,
+  issue,
+  issueRootCa,
+  KEY_MAKERS,
+  writePemFiles,
+  writePkcs12,
+} from '../helpers/test-pki.ts';
+
+/** The variables that the examples name. */
+export type PeerVariables = Readonly<Record<`PEER_${string}`, string>>;
+
+const MANAGEMENT_CA_DN = 'CN=Management CA,O=Demo,C=SE';
+const VALID_DAYS = 730;
+const RSA_KEYS = 4;
+
+/**
+ * The variables for the PKI in a folder; made at the first call, kept from then on.
+ *
+ * @param certificates how many certificates the bundle holds besides its CA
+ */
+export function demoPki(folder: string, certificates: number): PeerVariables {
+  const file = join(folder, 'variables.json');
+  // Written last, so that a PKI that was interrupted half-way is made anew.
+  if (!existsSync(file)) writeSecret(file, JSON.stringify(makePki(folder, certificates), null, 2));
+  return JSON.parse(readFileSync(file, 'utf8')) as PeerVariables;
+}
+
+function makePki(folder: string, certificates: number): PeerVariables {
+  mkdirSync(folder, { recursive: true, mode: 0o700 });
+  // PKCS#12 is written with RSA keys.
+  const managementCa = issueRootCa(MANAGEMENT_CA_DN, KEY_MAKERS.rsa);
+  const validity = { notAfter: daysFromNow(VALID_DAYS) };
+  const ca = issue(
+    managementCa,
+    {
+      subjectDN: 'CN=Demo CA,O=Demo,C=SE',
+      keyUsage: ['digitalSignature'],
+      extendedKeyUsage: ['clientAuth'],
+      ...validity,
+    },
+    KEY_MAKERS.rsa,
+  );
+  const va = issue(managementCa, {
+    subjectDN: 'CN=Demo VA,O=Demo,C=SE',
+    keyUsage: ['digitalSignature'],
+    extendedKeyUsage: ['serverAuth'],
+    subjectAltNames: { dns: ['localhost'], ip: ['127.0.0.1'] },
+    ...validity,
+  });
+  const passphrase = randomBytes(24).toString('base64url');
+  const bundle = join(folder, 'bundle.pem');
+  writeFileSync(bundle, issueBundle(certificates).join(''));
+  const vaFiles = writePemFiles(folder, 'va', va);
+  return {
+    PEER_CA_PKCS12: writePkcs12(folder, 'ca', ca, { passphrase, ca: managementCa }),
+    PEER_CA_PASSPHRASE: passphrase,
+    PEER_VA_CERTIFICATE: vaFiles.certificateFile,
+    PEER_VA_KEY: vaFiles.keyFile,
+    PEER_TRUSTED_CA: writeCertificate(folder, 'management-ca', managementCa),
+    PEER_TRUSTED_CA_DN: MANAGEMENT_CA_DN,
+    PEER_STORE: join(folder, 'va.sqlite'),
+    PEER_BUNDLE: bundle,
+  };
+}
+
+/** PEM texts: an issuing CA and its certificates, in turns for RSA, EC and Ed25519 keys. */
+function issueBundle(certificates: number): readonly string[] {
+  const issuingCa = issueRootCa('CN=Demo Issuing CA,O=Demo,C=SE');
+  // RSA keys take long to make; a few of them serve all.
+  const rsaKeys = Array.from({ length: RSA_KEYS }, KEY_MAKERS.rsa);
+  const makers: readonly ((index: number) => KeyObject)[] = [
+    (index) => rsaKeys[index % RSA_KEYS] ?? KEY_MAKERS.rsa(),
+    KEY_MAKERS.ec,
+    KEY_MAKERS.ed25519,
+  ];
+  const issued = Array.from({ length: certificates }, (_, index) => {
+    const makeKey = makers[index % makers.length] ?? KEY_MAKERS.ec;
+    return issue(issuingCa, { subjectDN: `CN=user ${index + 1},O=Demo,C=SE` }, () => makeKey(index)).certificatePem;
+  });
+  return [issuingCa.certificatePem, ...issued];
+}
+
+function writeCertificate(folder: string, name: string, { certificatePem }: Credential): string {
+  const file = join(folder, `${name}.crt`);
+  writeFileSync(file, certificatePem);
+  return file;
+}
+
+function writeSecret(file: string, text: string): void {
+  writeFileSync(`${file}.new`, text, { mode: 0o600 });
+  renameSync(`${file}.new`, file);
+}

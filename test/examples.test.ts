@@ -1,0 +1,116 @@
+/**
+ * Every example, deployed in a real Node-RED, does what its comment says. They run together, because the examples
+ * of the CA side need a VA to talk to.
+ */
+import assert from 'node:assert/strict';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { rootCertificates } from 'node:tls';
+import { demoPki } from './demo/demo-pki.ts';
+import { exampleFiles, readExample } from './helpers/examples.ts';
+import { freePort, type NodeRed, startNodeRed } from './helpers/node-red.ts';
+
+const BUNDLED = 30;
+const CORE_TYPES = ['tab', 'comment', 'inject', 'debug', 'catch', 'function', 'file in'];
+
+type Rows = readonly Record<string, unknown>[];
+
+/** What has to be seen, per file; an example without an entry fails. */
+const EXPECTATIONS: Record<string, (nodeRed: NodeRed) => Promise<void>> = {
+  '01 Let a CA come in to a VA.json': async (nodeRed) => {
+    const seen = (fits: (payload: Record<string, unknown>) => boolean) => nodeRed.waitForDebug('va01connections', fits);
+    await seen(({ kind, subjectDN }) => kind === 'first-contact' && subjectDN === 'CN=Demo CA,O=Demo,C=SE');
+    await seen(({ kind, roles }) => kind === 'admitted' && roles === 'Publishing CAs');
+    await seen(({ kind, stored }) => kind === 'published' && Number(stored) > 0);
+    await nodeRed.inject('va01ask');
+    const { value } = await nodeRed.waitForDebug('va01connections', (payload: unknown) => Array.isArray(payload));
+    assert.equal((value as Rows)[0]?.['subjectDN'], 'CN=Demo CA,O=Demo,C=SE');
+  },
+
+  '02 Ping a peer.json': async (nodeRed) => {
+    const { value } = await nodeRed.waitForDebug('ping02result', (payload: unknown) => typeof payload === 'number');
+    assert.ok((value as number) > 0);
+    const status = await nodeRed.waitFor(() => nodeRed.statuses.get('ping02ping')?.at(-1), 'the status of the ping');
+    assert.match(String(status['text']), /^[\d.]+ ms$/);
+  },
+
+  '03 Publish certificates.json': async (nodeRed) => {
+    const summary = (certificates: number) =>
+      nodeRed.waitForDebug(
+        'publish03result',
+        (payload: { certificates: number }) => payload.certificates === certificates,
+      );
+    const peers = 'VA';
+    for (const certificates of [BUNDLED + 1, rootCertificates.length]) {
+      const { value } = await summary(certificates);
+      assert.deepEqual(value, { certificates, stored: certificates, unchanged: 0, refused: 0, failed: 0, peers });
+    }
+    await nodeRed.inject('publish03every');
+    const { value } = await summary(1);
+    assert.deepEqual(value, { certificates: 1, stored: 1, unchanged: 0, refused: 0, failed: 0, peers });
+  },
+};
+
+describe('examples', () => {
+  const folder = mkdtempSync(join(tmpdir(), 'examples-'));
+  let nodeRed: NodeRed;
+
+  before(async () => {
+    const port = await freePort();
+    const url = `https://localhost:${port}/ejbca/peer/v1`;
+    const env = { ...demoPki(folder, BUNDLED), PEER_PORT: String(port), PEER_URL: url };
+    nodeRed = await startNodeRed({ env });
+    await nodeRed.deploy(exampleFiles().flatMap(readExample));
+  });
+
+  after(async () => {
+    await nodeRed?.stop();
+    rmSync(folder, { recursive: true });
+  });
+
+  for (const file of exampleFiles()) {
+    describe(file, () => {
+      it('does what its comment says', async () => {
+        const judge = EXPECTATIONS[file];
+        assert.ok(judge, `${file} has no expectation`);
+        await judge(nodeRed);
+      });
+
+      it('stands alone: one tab, a comment, all its config nodes, only core nodes besides ours', () => {
+        const nodes = readExample(file);
+        const ids = new Set(nodes.map(({ id }) => id));
+        assert.equal(ids.size, nodes.length);
+        assert.equal(nodes.filter(({ type }) => type === 'tab').length, 1);
+        assert.ok(nodes.some(({ type, info }) => type === 'comment' && String(info).includes('**Expect:**')));
+        for (const { type } of nodes) assert.ok(CORE_TYPES.includes(type) || type.startsWith('peer-'), type);
+        const wired = nodes.flatMap(({ wires }) => (wires ?? []) as string[][]).flat();
+        assert.deepEqual(
+          wired.filter((id) => !ids.has(id)),
+          [],
+        );
+      });
+
+      it('names everything site-specific as a variable that its comment explains', () => {
+        const nodes = readExample(file);
+        const info = nodes.map((node) => (node.type === 'comment' ? String(node['info']) : '')).join('');
+        const names = [...JSON.stringify(nodes).matchAll(/\$\{(\w+)\}/g)].map(([, name = '']) => name);
+        assert.ok(names.length > 0);
+        for (const name of names) assert.ok(info.includes(`\`${name}\``), name);
+      });
+    });
+  }
+
+  describe('all of them', () => {
+    it('share no id', () => {
+      const ids = exampleFiles().flatMap((file) => readExample(file).map(({ id }) => id));
+      assert.equal(new Set(ids).size, ids.length);
+    });
+
+    it('cause no error while they run', () => {
+      const errors = nodeRed.messages.filter(({ name }) => name === 'what went wrong');
+      assert.deepEqual(errors, []);
+      assert.doesNotMatch(nodeRed.log.join('\n'), /\[(error|warn)\] \[/);
+    });
+  });
+});
