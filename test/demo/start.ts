@@ -8,7 +8,7 @@ import type { ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
-import { join } from 'node:path';
+import { join, resolve } from 'node:path';
 import { exampleFiles, readExample } from '../helpers/examples.ts';
 import { type FlowNode, PACKAGE_ROOT, spawnNodeRed } from '../helpers/node-red.ts';
 import { demoPki } from './demo-pki.ts';
@@ -17,7 +17,7 @@ const CERTIFICATES = 300;
 const START_MS = 60_000;
 const STOP_MS = 10_000;
 
-const folder = process.env['DEMO_DIR'] || join(PACKAGE_ROOT, '.demo');
+const folder = resolve(process.env['DEMO_DIR'] || join(PACKAGE_ROOT, '.demo'));
 const port = portOf('PORT', 1880);
 const peerPort = portOf('PEER_PORT', 8443);
 await checkPort(port, 'PORT');
@@ -31,6 +31,8 @@ writeFlows();
 const { child, url } = spawnNodeRed({
   userDir: folder,
   port,
+  // None: Node-RED makes its own, for what a user may put into this demo.
+  settings: { credentialSecret: undefined },
   env: { ...pki, PEER_PORT: String(peerPort), PEER_URL: `https://localhost:${peerPort}/ejbca/peer/v1` },
 });
 const lines = followLog(child);
@@ -52,9 +54,12 @@ function portOf(name: string, standard: number): number {
 
 async function checkPort(number: number, variable: string): Promise<void> {
   const server = createServer().listen(number, '127.0.0.1');
-  const [error] = await Promise.race([once(server, 'listening'), once(server, 'error').catch((cause) => [cause])]);
+  const error = await once(server, 'listening').then(
+    () => undefined,
+    (cause: { code?: string }) => cause,
+  );
   if (error !== undefined) {
-    const reason = (error as { code?: string }).code === 'EADDRINUSE' ? 'is taken' : 'cannot be used';
+    const reason = error.code === 'EADDRINUSE' ? 'is taken' : 'cannot be used';
     fail(`Port ${number} ${reason}; choose another one, for example: ${variable}=${number + 1} npm start`);
   }
   server.close();
@@ -85,7 +90,7 @@ function onThisMachineOnly(node: FlowNode): FlowNode {
   return node.type === 'peer-endpoint' ? { ...node, host: '127.0.0.1' } : node;
 }
 
-/** Keeps the last lines, and shows what goes wrong. */
+/** Keeps the last lines, and shows what nodes complain of. */
 function followLog({ stdout, stderr }: ChildProcess): string[] {
   const last: string[] = [];
   for (const stream of [stdout, stderr]) {
@@ -93,7 +98,7 @@ function followLog({ stdout, stderr }: ChildProcess): string[] {
       const fresh = text.split('\n').filter((line) => line.trim() !== '');
       last.push(...fresh);
       last.splice(0, last.length - 30);
-      for (const line of fresh) if (/\[(warn|error)\]/.test(line)) console.log(line);
+      for (const line of fresh) if (/\[(warn|error)\] \[/.test(line)) console.log(line);
     });
   }
   return last;

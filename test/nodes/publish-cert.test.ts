@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { runInNewContext } from 'node:vm';
 import type { Node } from 'node-red';
 import type { SinonSpy } from 'sinon';
 import type { PublishReport, PublishRow } from '../../lib/publisher/publish-to-peers.ts';
@@ -113,6 +114,13 @@ describe('publish-cert node', () => {
       assert.equal(report.stored, 1);
     });
 
+    it('what a function node made in a realm of its own', async () => {
+      const { certificate } = endEntity();
+      const script = '({ certificate: Uint8Array.from(octets), status: "revoked", revocationDate: new Date(0) })';
+      const { report } = await publish(runInNewContext(script, { octets: [...certificate] }));
+      assert.equal(report.stored, 1);
+    });
+
     it('a revocation with date and reason', async () => {
       const credential = endEntity();
       await publish({
@@ -154,7 +162,7 @@ describe('publish-cert node', () => {
     it('to the peer that the message names instead of those of the dialog', async () => {
       const running = await start({ A: va.url.href, B: NOBODY_URL });
       const { message } = await running.send('publish', { payload: endEntity().certificatePem, connector: 'the A' });
-      assert.deepEqual((message?.publish as PublishReport).peers, ['the A']);
+      assert.deepEqual((message?.publish as PublishReport | undefined)?.peers, ['the A']);
     });
 
     it('and keeps what other nodes put on the message', async () => {
@@ -286,7 +294,7 @@ describe('publish-cert node', () => {
       const { caught, error } = await running.send('publish', { payload: endEntity().certificatePem });
       assert.equal(error?.code, 'ERR_PEER_UNREACHABLE');
       assert.deepEqual(
-        (caught?.publish as PublishReport).failures.map(({ verdict }) => verdict),
+        (caught?.publish as PublishReport | undefined)?.failures.map(({ verdict }) => verdict),
         ['failed'],
       );
     });
