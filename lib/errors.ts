@@ -38,6 +38,8 @@ const FAILURES = {
   ERR_STORE_FULL: { status: 507, title: 'The disk of the certificate store is full', retryable: true },
   ERR_STORE_NOT_A_DATABASE: { status: 500, title: 'The store file is not a certificate store', retryable: false },
   ERR_OVERLOADED: { status: 503, title: 'Too much work at once', retryable: true },
+  ERR_TASK_RUNNING: { status: 409, title: 'The task is running already', retryable: false },
+  ERR_CANCELLED: { status: 499, title: 'The task was cancelled', retryable: false },
   ERR_INTERNAL: { status: 500, title: 'Internal error', retryable: true },
 } as const satisfies Record<string, Failure>;
 

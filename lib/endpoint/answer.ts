@@ -2,17 +2,19 @@
  * Writes answers and problem documents.
  */
 import type { IncomingMessage, ServerResponse } from 'node:http';
-import { JSON_TYPE, PROBLEM_TYPE } from '../protocol/operations.ts';
+import { CBOR_TYPE, JSON_TYPE, PROBLEM_TYPE } from '../protocol/operations.ts';
 import { toProblem } from '../protocol/problem.ts';
 
 const DRAIN_MS = 1_000;
 /** An unread body of this size is read away; a larger one costs the connection. */
 const MAX_DRAINED_BYTES = 64 * 1024;
 
-/** Sends a value as JSON with status 200. */
-export function sendJson(response: ServerResponse, value: unknown): void {
-  const body = JSON.stringify(value);
-  response.writeHead(200, { 'content-type': JSON_TYPE, 'content-length': Buffer.byteLength(body) });
+/** Sends an answer with status 200: bytes as they are, anything else as JSON. */
+export function sendAnswer(response: ServerResponse, value: unknown): void {
+  const isBytes = value instanceof Uint8Array;
+  const body = isBytes ? value : JSON.stringify(value);
+  const type = isBytes ? CBOR_TYPE : JSON_TYPE;
+  response.writeHead(200, { 'content-type': type, 'content-length': Buffer.byteLength(body) });
   response.end(body);
 }
 

@@ -20,11 +20,17 @@ export interface HandlerContext {
   readonly onPublished: (result: WriteResult) => void;
 }
 
-/** Gives the answer; it is sent as JSON. */
+/** Gives the answer: bytes as they are, anything else as JSON. */
 type Handler = (context: HandlerContext) => unknown;
 
 /** A handler for every operation. */
-export const HANDLERS: Readonly<Record<OperationName, Handler>> = { capabilities, ping, publishCertificates };
+export const HANDLERS: Readonly<Record<OperationName, Handler>> = {
+  capabilities,
+  ping,
+  publishCertificates,
+  compareRanges,
+  compareRows,
+};
 
 function capabilities({ software, now }: HandlerContext): Capabilities {
   const names = Object.keys(OPERATIONS) as OperationName[];
@@ -43,8 +49,20 @@ function ping({ now }: HandlerContext): PingAnswer {
 
 /** Answers after the store has committed: acknowledged means durable. */
 async function publishCertificates({ store, body, roles, onPublished }: HandlerContext): Promise<WriteResult> {
-  if (store === undefined) throw new PeerError('ERR_STORE_UNAVAILABLE', 'The endpoint has no certificate store');
-  const result = await store.writeRows([body], caScopeOf(roles));
+  const result = await storeOf(store).writeRows([body], caScopeOf(roles));
   onPublished(result);
   return result;
+}
+
+function compareRanges({ store, body, roles }: HandlerContext): Promise<Uint8Array> {
+  return storeOf(store).answerRanges(body, caScopeOf(roles));
+}
+
+function compareRows({ store, body, roles }: HandlerContext): Promise<Uint8Array> {
+  return storeOf(store).answerRows(body, caScopeOf(roles));
+}
+
+function storeOf(store: CertificateStore | undefined): CertificateStore {
+  if (store === undefined) throw new PeerError('ERR_STORE_UNAVAILABLE', 'The endpoint has no certificate store');
+  return store;
 }

@@ -11,7 +11,7 @@ import type { Role } from '../auth/role.ts';
 import { PeerError, toPeerError } from '../errors.ts';
 import type { RemoteAuthenticator } from '../keybinding/remote-authenticator.ts';
 import type { CertificateStore, WriteResult } from '../store/certificate-store.ts';
-import { sendJson, sendProblem } from './answer.ts';
+import { sendAnswer, sendProblem } from './answer.ts';
 import { type DispatchContext, dispatch } from './dispatch.ts';
 import { IncomingConnections, type IncomingEvent, type StandingEvent } from './incoming-connections.ts';
 import { IncomingPeerConnection } from './incoming-peer-connection.ts';
@@ -209,7 +209,7 @@ export class PeerServer {
     const connection = this.#open.get(request.socket);
     if (connection === undefined) return void request.socket.destroy();
     try {
-      sendJson(response, await dispatch(request, connection, this.#context()));
+      sendAnswer(response, await dispatch(request, connection, this.#context()));
     } catch (error) {
       const peerError = toPeerError(error);
       const id = connection.peer.fingerprint;

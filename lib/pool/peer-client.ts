@@ -23,6 +23,11 @@ export interface PingResult {
   readonly serverTime: string;
 }
 
+interface CallOptions {
+  readonly body?: Uint8Array;
+  readonly signal?: AbortSignal | undefined;
+}
+
 const EMPTY_OBJECT = Buffer.from('{}');
 
 /** Speaks the protocol over a pool. Every method throws what the pool throws, and what the peer answers, as PeerError. */
@@ -54,10 +59,21 @@ export class PeerClient {
     return parseWriteResult(await this.#call('publishCertificates', { body: rows, signal }), count);
   }
 
-  async #call(
-    name: OperationName,
-    { body, signal }: { readonly body?: Uint8Array; readonly signal?: AbortSignal | undefined },
-  ): Promise<unknown> {
+  /** Asks where ranges of fingerprints differ; question and answer as in `range-comparison.ts`. */
+  compareRanges(question: Uint8Array, signal?: AbortSignal): Promise<Uint8Array> {
+    return this.#exchange('compareRanges', { body: question, signal });
+  }
+
+  /** Asks which rows of some buckets differ. */
+  compareRows(question: Uint8Array, signal?: AbortSignal): Promise<Uint8Array> {
+    return this.#exchange('compareRows', { body: question, signal });
+  }
+
+  async #call(name: OperationName, options: CallOptions): Promise<unknown> {
+    return parseJson(await this.#exchange(name, options));
+  }
+
+  async #exchange(name: OperationName, { body, signal }: CallOptions): Promise<Uint8Array> {
     const operation: Operation = OPERATIONS[name];
     const answer = await this.#pool.request({
       method: operation.method,
@@ -66,7 +82,7 @@ export class PeerClient {
       ...(body !== undefined && { body }),
       ...(signal !== undefined && { signal }),
     });
-    if (answer.status === 200) return parseJson(answer.body);
+    if (answer.status === 200) return answer.body;
     throw fromProblem(tryJson(answer.body), answer.status);
   }
 }

@@ -13,6 +13,8 @@ export const PROTOCOL_VERSION = 1;
 /** Media type of a stream of rows: a CBOR sequence (RFC 8742). */
 export const ROWS_TYPE = 'application/cbor-seq';
 export const JSON_TYPE = 'application/json';
+/** Media type of one CBOR item (RFC 8949). */
+export const CBOR_TYPE = 'application/cbor';
 /** Media type of an error (RFC 9457). */
 export const PROBLEM_TYPE = 'application/problem+json';
 
@@ -28,18 +30,55 @@ export interface Operation {
   /** Media type of the request; undefined = no body. */
   readonly requestType?: string;
   readonly maxBodyBytes: number;
+  /** Media type of the answer. */
+  readonly answerType: string;
 }
 
+const MEGABYTE = 1024 * 1024;
+
+/** Every operation there is. */
 export const OPERATIONS = {
-  capabilities: { method: 'GET', path: '/capabilities', rules: ['/peerincoming'], maxBodyBytes: 0 },
-  ping: { method: 'POST', path: '/ping', rules: ['/peerincoming'], requestType: JSON_TYPE, maxBodyBytes: 4096 },
+  capabilities: {
+    method: 'GET',
+    path: '/capabilities',
+    rules: ['/peerincoming'],
+    maxBodyBytes: 0,
+    answerType: JSON_TYPE,
+  },
+  ping: {
+    method: 'POST',
+    path: '/ping',
+    rules: ['/peerincoming'],
+    requestType: JSON_TYPE,
+    maxBodyBytes: 4096,
+    answerType: JSON_TYPE,
+  },
   publishCertificates: {
     method: 'POST',
     path: '/certificates',
     rules: ['/peerincoming', '/peerpublish/writecert'],
     recordRule: '/ca/[name]',
     requestType: ROWS_TYPE,
-    maxBodyBytes: 8 * 1024 * 1024,
+    maxBodyBytes: 8 * MEGABYTE,
+    answerType: JSON_TYPE,
+  },
+  compareRanges: {
+    method: 'POST',
+    path: '/certificates/compare-ranges',
+    rules: ['/peerincoming', '/peerpublish/readcert'],
+    recordRule: '/ca/[name]',
+    requestType: CBOR_TYPE,
+    maxBodyBytes: MEGABYTE,
+    answerType: CBOR_TYPE,
+  },
+  compareRows: {
+    method: 'POST',
+    path: '/certificates/compare-rows',
+    rules: ['/peerincoming', '/peerpublish/readcert'],
+    recordRule: '/ca/[name]',
+    requestType: CBOR_TYPE,
+    maxBodyBytes: 4 * MEGABYTE,
+    answerType: CBOR_TYPE,
   },
 } as const satisfies Record<string, Operation>;
 

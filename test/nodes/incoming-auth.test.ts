@@ -127,7 +127,7 @@ describe('incoming-auth node', () => {
     const { payload } = await event(running, 'refused');
     assert.match((payload as { cause: string }).cause, /peerincoming/);
     const { message } = await running.send('watch', {});
-    const [row] = message?.['payload'] as Record<string, unknown>[];
+    const [row] = (message?.['payload'] ?? []) as Record<string, unknown>[];
     assert.deepEqual([row?.['subjectDN'], row?.['refusals']], ['CN=nobody,O=Test,C=SE', 1]);
   });
 
