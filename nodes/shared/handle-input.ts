@@ -8,8 +8,8 @@ import { showError } from './node-status.ts';
 /** The message of a flow; what a node adds to it is its own. */
 export type FlowMessage = NodeMessageInFlow & Record<string, unknown>;
 
-/** Works on one message; what it gives is sent on. */
-export type InputHandler = (message: FlowMessage) => Promise<FlowMessage | undefined>;
+/** Works on one message; what it gives is sent on: to the first output, or to each output its own. */
+export type InputHandler = (message: FlowMessage) => Promise<FlowMessage | (FlowMessage | null)[] | undefined>;
 
 /** Registers a handler: its result is sent and the message is done; its error is the message's `done(error)`. */
 export function handleInput(node: Node, handler: InputHandler): void {

@@ -50,7 +50,7 @@ describe('npm start', () => {
 
   const storedRows = (): number => {
     if (!existsSync(join(folder, 'va.sqlite'))) return 0;
-    const database = new DatabaseSync(join(folder, 'va.sqlite'), { readOnly: true });
+    const database = new DatabaseSync(join(folder, 'va.sqlite'), { readOnly: true, timeout: 5_000 });
     try {
       // The VA makes its file first and the tables then.
       if (database.prepare("SELECT 1 FROM sqlite_schema WHERE name = 'CertificateData'").get() === undefined) return 0;

@@ -116,6 +116,7 @@ export async function startNodeRed(options: NodeRedOptions = {}): Promise<NodeRe
   const port = options.port ?? (await freePort());
   const nodeRed = new NodeRed(spawnNodeRed({ ...options, userDir, port }), userDir, isTemporary);
   try {
+    await nodeRed.waitForLog(/Server now running/, START_MS);
     await nodeRed.waitForLog(/Started flows/, START_MS);
     await nodeRed.listen();
   } catch (error) {
