@@ -1,34 +1,27 @@
 /**
  * The main job on real input: a CA and a VA, each in a Node-RED of its own. Certificates go in as flow messages on one
- * side and are read back from the disk of the other, byte for byte. Foreign clients are let in as the roles say.
+ * side and are read back from the disk of the other, byte for byte.
  */
 import assert from 'node:assert/strict';
-import { execFile, spawnSync } from 'node:child_process';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { rootCertificates } from 'node:tls';
+import { BASE_PATH } from '../lib/protocol/operations.ts';
 import { CERTIFICATE_STATUS, type CertificateData } from '../lib/store/certificate-data.ts';
 import { WorkerStore } from '../lib/store/worker-store.ts';
 import { readCertificate } from '../lib/x509/certificate.ts';
 import { issueCertificate } from '../lib/x509/certificate-builder.ts';
 import { readPem, toPem } from '../lib/x509/pem.ts';
-import { type FlowNode, freePort, type NodeRed, startNodeRed } from './helpers/node-red.ts';
-import { authenticatorNode, connectorNode, endpointNode, flowNode, roleNode, storeNode } from './helpers/peer-flow.ts';
-import {
-  type Credential,
-  createTestPki,
-  daysFromNow,
-  issueRootCa,
-  KEY_MAKERS,
-  writePemFiles,
-} from './helpers/test-pki.ts';
+import { type FlowNode, type NodeRed, startNodeRed } from './helpers/node-red.ts';
+import { authenticatorNode, connectorNode, flowNode } from './helpers/peer-flow.ts';
+import { type Credential, createTestPki, daysFromNow, issueRootCa, KEY_MAKERS } from './helpers/test-pki.ts';
+import { startVa } from './helpers/va-node-red.ts';
 
 const ISSUED = 3_000;
 const BUNDLE_SIZE = 10;
 /** How the certificates are told of, in turns: one message each but for the last two. */
 const SHAPES = ['pem', 'der', 'object', 'revoked object', 'bundle', 'array'] as const;
-const BASE = '/ejbca/peer/v1';
 
 const pki = createTestPki();
 const TAB: FlowNode = { id: 'tab', type: 'tab', label: 'end to end' };
@@ -96,23 +89,11 @@ function functionNode(id: string, func: string, wires: readonly string[]): FlowN
   return flowNode(id, 'function', wires, { func, outputs: 1, timeout: 0, initialize: '', finalize: '', libs });
 }
 
-function vaFlow(port: number, storeFile: string): FlowNode[] {
-  return [
-    TAB,
-    authenticatorNode('va', pki.vaServer, pki.managementCa),
-    storeNode('store', storeFile),
-    roleNode('role'),
-    endpointNode('endpoint', port),
-    flowNode('watch', 'peer-incoming-auth', ['shown'], { endpoint: 'endpoint' }),
-    flowNode('shown', 'debug', [], { active: true, tosidebar: true, complete: 'payload', targetType: 'msg' }),
-  ];
-}
-
 function caFlow(port: number): FlowNode[] {
   return [
     TAB,
     authenticatorNode('ca', pki.caClient, pki.managementCa),
-    connectorNode('VA', `https://localhost:${port}${BASE}`),
+    connectorNode('VA', `https://localhost:${port}${BASE_PATH}`),
     flowNode('go', 'inject', ['send'], {
       props: [{ p: 'payload' }],
       repeat: '',
@@ -160,19 +141,11 @@ describe('end to end', function () {
 
   after(() => rmSync(folder, { recursive: true }));
 
-  const startVa = async (version: 4 | 5, storeFile: string) => {
-    const port = await freePort();
-    const va = await startNodeRed({ version });
-    running.push(va);
-    await va.deploy(vaFlow(port, storeFile));
-    await va.waitFor(() => va.statuses.get('watch')?.find(({ fill }) => fill === 'green'), 'the endpoint to listen');
-    return { va, port };
-  };
-
   for (const version of [5, 4] as const) {
     it(`loses no certificate between two Node-RED processes, the VA's of version ${version}`, async () => {
       const storeFile = join(folder, `va-${version}.sqlite`);
-      const { va, port } = await startVa(version, storeFile);
+      const { va, port } = await startVa(pki, { version, storeFile });
+      running.push(va);
       const env = { PAYLOADS: join(folder, 'payloads.json'), MESSAGES: String(groups.length) };
       const ca = await startNodeRed({ env });
       running.push(ca);
@@ -199,161 +172,6 @@ describe('end to end', function () {
       assert.deepEqual(verdict, { lost: 0, phantom: 0, wrong: 0, revoked });
     });
   }
-
-  describe('foreign clients', () => {
-    let port: number;
-    let va: NodeRed;
-    const files = (name: string, credential: Credential): readonly string[] => {
-      const { certificateFile, keyFile } = writePemFiles(folder, name, credential);
-      return ['--cert', certificateFile, '--key', keyFile];
-    };
-    const caFile = writePemFiles(folder, 'management-ca', pki.managementCa).certificateFile;
-
-    /** Status, content type and body of curl's answer. */
-    const curl = async (path: string, identity: readonly string[], more: readonly string[] = []) => {
-      const format = '\n%{http_code} %{content_type}';
-      const url = `https://localhost:${port}${BASE}${path}`;
-      const { stdout } = await run('curl', [
-        '-sS',
-        '-m',
-        '10',
-        '--cacert',
-        caFile,
-        '-w',
-        format,
-        ...identity,
-        ...more,
-        url,
-      ]);
-      const [, body = '', status, type] = /^([\s\S]*)\n(\d+) (.*)$/.exec(stdout) ?? [];
-      return { status: Number(status), type, body: JSON.parse(body) as Record<string, unknown> };
-    };
-    const PING = ['-H', 'content-type: application/json', '-d', '{}'];
-
-    const startOnce = async (): Promise<void> => {
-      ({ va, port } = await startVa(5, join(folder, 'foreign.sqlite')));
-      running.length = 0;
-    };
-
-    before(startOnce);
-    after(() => va.stop());
-
-    describe('curl', () => {
-      before(function () {
-        if (!isInstalled('curl')) {
-          console.log('      skipped: no curl');
-          this.skip();
-        }
-      });
-
-      it('is admitted with the certificate of the CA: capabilities and ping', async () => {
-        const identity = files('ca', pki.caClient);
-        const capabilities = await curl('/capabilities', identity);
-        assert.deepEqual([capabilities.status, capabilities.body['protocol']], [200, 1]);
-        const ping = await curl('/ping', identity, PING);
-        assert.equal(ping.status, 200);
-        assert.match(String(ping.body['serverTime']), /^\d{4}-/);
-      });
-
-      it('is refused by its role: 403 with a problem document', async () => {
-        const answer = await curl('/ping', files('nobody', pki.nobody()), PING);
-        assert.deepEqual(
-          [answer.status, answer.type, answer.body['code']],
-          [403, 'application/problem+json', 'ERR_NOT_AUTHORIZED'],
-        );
-      });
-
-      it('is refused without a certificate: 401 with the cause', async () => {
-        const answer = await curl('/capabilities', []);
-        assert.deepEqual(
-          [answer.status, answer.type, answer.body['code']],
-          [401, 'application/problem+json', 'ERR_NOT_AUTHENTICATED'],
-        );
-        assert.match(String(answer.body['detail']), /no certificate/);
-      });
-
-      for (const cause of ['expired', 'not yet valid', 'untrusted issuer', 'self-signed', 'wrong purpose'] as const) {
-        it(`is refused with a certificate that is ${cause}: 401 with the cause`, async () => {
-          const answer = await curl('/capabilities', files('stranger', pki.strangers()[cause]));
-          assert.deepEqual([answer.status, answer.body['code']], [401, 'ERR_NOT_AUTHENTICATED']);
-          assert.match(String(answer.body['detail']), new RegExp(cause));
-        });
-      }
-
-      it('is told that there is no such operation, once it may come in', async () => {
-        const answer = await curl('/nothing', files('ca', pki.caClient));
-        assert.deepEqual([answer.status, answer.body['code']], [404, 'ERR_UNKNOWN_OPERATION']);
-      });
-
-      it('is refused with garbage instead of certificates: 400', async () => {
-        const body = ['-H', 'content-type: application/cbor-seq', '--data-binary', 'garbage'];
-        const answer = await curl('/certificates', files('ca', pki.caClient), body);
-        assert.deepEqual([answer.status, answer.body['code']], [400, 'ERR_MALFORMED_MESSAGE']);
-      });
-
-      it('gets no answer over plain http', async () => {
-        const { code } = await run('curl', ['-sS', '-m', '5', `http://localhost:${port}${BASE}/capabilities`]);
-        assert.notEqual(code, 0);
-      });
-    });
-
-    describe('openssl s_client', () => {
-      before(function () {
-        if (!isInstalled('openssl')) {
-          console.log('      skipped: no openssl');
-          this.skip();
-        }
-      });
-
-      const request = `GET ${BASE}/capabilities HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n`;
-      const sClient = async (options: readonly string[], input = request): Promise<string> => {
-        const connect = [
-          's_client',
-          '-connect',
-          `localhost:${port}`,
-          '-CAfile',
-          caFile,
-          '-verify_return_error',
-          '-quiet',
-        ];
-        const { stdout, stderr } = await run('openssl', [...connect, ...options], input);
-        return stdout + stderr;
-      };
-      const withFiles = (name: string, credential: Credential): readonly string[] =>
-        files(name, credential).map((text) => text.replace(/^--/, '-'));
-
-      it('is admitted with the certificate of the CA, over TLS 1.3', async () => {
-        assert.match(await sClient([...withFiles('ca', pki.caClient), '-tls1_3']), /^HTTP\/1\.1 200 /m);
-      });
-
-      it('is refused without a certificate: 401 with the cause', async () => {
-        const answer = await sClient([]);
-        assert.match(answer, /^HTTP\/1\.1 401 /m);
-        assert.match(answer, /ERR_NOT_AUTHENTICATED/);
-      });
-
-      it('is refused with the certificate of a stranger: 401 with the cause', async () => {
-        const answer = await sClient(withFiles('stranger', pki.strangers()['untrusted issuer']));
-        assert.match(answer, /^HTTP\/1\.1 401 /m);
-        assert.match(answer, /untrusted issuer/);
-      });
-
-      it('is refused with TLS 1.2: no handshake', async () => {
-        const answer = await sClient([...withFiles('ca', pki.caClient), '-tls1_2']);
-        assert.doesNotMatch(answer, /HTTP\/1\.1/);
-        assert.match(answer, /protocol version|alert/i);
-      });
-    });
-
-    describe('the flow of the VA', () => {
-      it('tells of both, the admitted and the refused', async () => {
-        const refusal = await va.waitForDebug('shown', ({ kind }: { kind: string }) => kind === 'refused');
-        assert.ok(refusal);
-        const admission = await va.waitForDebug('shown', ({ kind }: { kind: string }) => kind === 'admitted');
-        assert.equal((admission.value as { roles: string }).roles, 'the role');
-      });
-    });
-  });
 });
 
 /** Lost: not in the store. Phantom: nobody published it. Wrong: other bytes. */
@@ -370,17 +188,4 @@ function compare(published: readonly Uint8Array[], rows: readonly CertificateDat
     wrong: rows.filter(isWrong).length,
     revoked: rows.filter(({ status }) => status === CERTIFICATE_STATUS.revoked).length,
   };
-}
-
-function isInstalled(program: string): boolean {
-  return spawnSync(program, ['--help']).error === undefined;
-}
-
-function run(program: string, parameters: readonly string[], input = '') {
-  return new Promise<{ code: number; stdout: string; stderr: string }>((resolve) => {
-    const child = execFile(program, [...parameters], { timeout: 15_000 }, (error, stdout, stderr) => {
-      resolve({ code: error === null ? 0 : Number(error.code ?? -1), stdout, stderr });
-    });
-    child.stdin?.end(input);
-  });
 }

@@ -41,14 +41,22 @@ const EXPECTATIONS: Record<string, (nodeRed: NodeRed) => Promise<void>> = {
         'publish03result',
         (payload: { certificates: number }) => payload.certificates === certificates,
       );
-    const peers = 'VA';
+    const peers = ['VA'];
     for (const certificates of [BUNDLED + 1, rootCertificates.length]) {
       const { value } = await summary(certificates);
-      assert.deepEqual(value, { certificates, stored: certificates, unchanged: 0, refused: 0, failed: 0, peers });
+      assert.deepEqual(value, {
+        certificates,
+        stored: certificates,
+        unchanged: 0,
+        refused: 0,
+        failed: 0,
+        peers,
+        failures: [],
+      });
     }
     await nodeRed.inject('publish03every');
     const { value } = await summary(1);
-    assert.deepEqual(value, { certificates: 1, stored: 1, unchanged: 0, refused: 0, failed: 0, peers });
+    assert.deepEqual(value, { certificates: 1, stored: 1, unchanged: 0, refused: 0, failed: 0, peers, failures: [] });
   },
 };
 

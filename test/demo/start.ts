@@ -116,9 +116,9 @@ function tellWhatToSee(): void {
   console.log(`
 Node-RED runs at ${url}/ (this machine only). Open it and look at
 
-  01 VA: let a CA come in      who comes in, with which role, and what it published
-  02 CA: ping a peer           the round trip below the ping node, every five seconds
-  03 CA: publish certificates  certificates on their way; one is revoked every ten seconds
+  01 VA endpoint   the VA: who comes in, with which role, and what was published
+  02 Ping a peer   the CA: the round trip below the ping node, every five seconds
+  03 Publish       the CA: certificates on their way; one is revoked every ten seconds
 
 What the debug nodes show is in the debug sidebar (the bug icon).
 The VA listens for peers at https://localhost:${peerPort}/ejbca/peer/v1

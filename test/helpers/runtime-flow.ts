@@ -2,7 +2,9 @@
  * Flows in a Node-RED runtime inside this process, with the nodes as they are shipped (`npm run build` first):
  * one message in, its answer or its error out.
  */
+import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
+import type { EventEmitter } from 'node:events';
 import { createRequire } from 'node:module';
 import type { Node } from 'node-red';
 import helper from 'node-red-node-test-helper';
@@ -39,6 +41,7 @@ const NAMES = [
   'incoming-auth',
 ];
 const require = createRequire(import.meta.url);
+const { events } = require('@node-red/util') as { events: EventEmitter };
 const TLS_CONFIG = '@node-red/nodes/core/network/05-tls.js';
 
 let started: Promise<void> | undefined;
@@ -95,7 +98,16 @@ export async function runFlow(nodes: readonly FlowNode[]) {
     /** Deploys other nodes in place of those that run. */
     redeploy: async (next: readonly FlowNode[], type: 'full' | 'nodes' | 'flows'): Promise<void> => {
       const parts = split(next);
-      await helper.setFlows(parts.flow as never, type, parts.credentials as never);
+      let isStarted = false;
+      events.once('flows:started', () => {
+        isStarted = true;
+      });
+      // The helper gives up after 300 ms, which a busy machine may need.
+      const deployed = helper.setFlows(parts.flow as never, type, parts.credentials as never);
+      await Promise.all([
+        deployed.catch((error: Error) => assert.match(error.message, /timeout waiting event/)),
+        until(() => isStarted || undefined, `the ${type} deploy`),
+      ]);
       collectAll();
     },
     /** Texts of what was logged as error or warning. */

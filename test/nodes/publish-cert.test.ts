@@ -3,8 +3,6 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { runInNewContext } from 'node:vm';
-import type { Node } from 'node-red';
-import type { SinonSpy } from 'sinon';
 import type { PublishReport, PublishRow } from '../../lib/publisher/publish-to-peers.ts';
 import { CERTIFICATE_STATUS } from '../../lib/store/certificate-data.ts';
 import { WorkerStore } from '../../lib/store/worker-store.ts';
@@ -329,40 +327,4 @@ describe('publish-cert node', () => {
       assert.doesNotMatch(message, /no-database/);
     });
   });
-
-  describe('in a redeploy', () => {
-    const MESSAGES = 600;
-    const certificates = Array.from({ length: 200 }, () => endEntity().certificatePem);
-
-    for (const type of ['full', 'nodes', 'flows'] as const) {
-      it(`of type ${type}, every message is answered or failed, and what ended late is told in the log`, async () => {
-        const running = await start();
-        const node = running.node('publish');
-        for (let i = 0; i < MESSAGES; i++) {
-          node.receive({ _msgid: `m${i}`, payload: certificates[i % certificates.length] } as never);
-        }
-        await running.waitFor(() => running.outputs[20], 'the first answers');
-        await running.redeploy(nodes({ VA: va.url.href }, { maxConnections: 3 }), type);
-        const ended = (): number => endedAt(node, 'send') + endedAt(node, 'error');
-        await running.waitFor(() => (ended() >= MESSAGES ? true : undefined), 'the end of all messages');
-        assert.equal(ended(), MESSAGES);
-        assert.match(running.logged().join('\n'), /Closed with \d+ messages under way: \d+ done, \d+ failed/);
-        const { report } = await publish(endEntity().certificatePem, running);
-        assert.equal(report.stored, 1);
-      });
-    }
-
-    it('closes within a second, whatever is under way', async () => {
-      const running = await start();
-      const node = running.node('publish');
-      for (const payload of certificates) node.receive({ payload } as never);
-      flow = undefined;
-      assert.ok((await running.close()) < 1_000);
-    });
-  });
 });
-
-/** How many messages a node has sent on, or failed. */
-function endedAt(node: Node, how: 'send' | 'error'): number {
-  return (node[how] as unknown as SinonSpy).getCalls().filter((call) => call.thisValue === node).length;
-}

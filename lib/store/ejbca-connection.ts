@@ -1,0 +1,101 @@
+/**
+ * One connection to a database of EJBCA, whatever makes the database.
+ *
+ * Owns what is asked of a connection, its configuration and how its failures are told. The drivers are in
+ * `ejbca-mysql.ts` and `ejbca-postgres.ts`.
+ */
+import { PeerError } from '../errors.ts';
+
+/** Where an EJBCA database is and who reads it; the user needs nothing but SELECT. Plain data. */
+export interface EjbcaConfig {
+  readonly kind: 'ejbca';
+  /** `mysql` is MariaDB, too. */
+  readonly dialect: 'mysql' | 'postgres';
+  /** With `tls` the name that is in the certificate of the server. */
+  readonly host: string;
+  readonly port: number;
+  readonly database: string;
+  readonly user: string;
+  readonly password: string;
+  /** Encrypts; the certificate of the server is verified. Absent = unencrypted. */
+  readonly tls?: EjbcaTls;
+}
+
+/** Certificates and keys in PEM. */
+export interface EjbcaTls {
+  /** CAs to trust. Default: those of Node.js. */
+  readonly ca?: string;
+  /** Own certificate and its private key, where the database wants one. */
+  readonly cert?: string;
+  readonly key?: string;
+}
+
+/** Values of one row in the order of the SELECT. */
+export type SqlRow = readonly unknown[];
+
+/** An open connection. A statement has `?` where a value goes. Every call throws what the driver throws. */
+export interface SqlConnection {
+  query(sql: string, values?: readonly string[]): Promise<readonly SqlRow[]>;
+  /** A result of any length, in pieces; inside a transaction. Breaking off leaves the connection unusable. */
+  scan(sql: string, values: readonly string[]): AsyncIterable<readonly SqlRow[]>;
+  /** Begins a transaction that sees the present state until the connection is closed, and cannot write. */
+  beginSnapshot(): Promise<void>;
+  /** Quotes the name of a table or column. */
+  quote(name: string): string;
+  /** Ends it at once, whatever is under way. */
+  destroy(): void;
+}
+
+/** Refuses what cannot be a configuration. @throws PeerError ERR_INVALID_CONFIG */
+export function checkEjbcaConfig({ dialect, host, port, database, user }: EjbcaConfig): void {
+  const refuse = (what: string): never => {
+    throw new PeerError('ERR_INVALID_CONFIG', `The EJBCA database has ${what}`);
+  };
+  if (dialect !== 'mysql' && dialect !== 'postgres') refuse(`an unknown dialect '${String(dialect)}'`);
+  if (!(Number.isInteger(port) && port > 0 && port < 65_536)) refuse(`no usable port: ${String(port)}`);
+  for (const [what, value] of Object.entries({ host, database, user })) {
+    if (typeof value !== 'string' || value.trim() === '') refuse(`no ${what}`);
+  }
+}
+
+/**
+ * A driver, which need not be installed.
+ *
+ * @throws PeerError ERR_INVALID_CONFIG naming the package
+ */
+export async function loadDriver<T>(name: string, load: () => Promise<T>): Promise<T> {
+  try {
+    return await load();
+  } catch (error) {
+    throw new PeerError('ERR_INVALID_CONFIG', `The package '${name}' is not installed; this EJBCA database needs it`, {
+      cause: error,
+    });
+  }
+}
+
+/** What the server says when the user, the password or the database is not the right one. */
+const CONFIG_REFUSALS: ReadonlySet<string> = new Set([
+  'ER_ACCESS_DENIED_ERROR',
+  'ER_DBACCESS_DENIED_ERROR',
+  'ER_BAD_DB_ERROR',
+  '28000',
+  '28P01',
+  '3D000',
+]);
+
+/** What a driver says, as an error of this package. */
+export function toEjbcaError(error: unknown, config: EjbcaConfig): PeerError {
+  if (error instanceof PeerError) return error;
+  const { code, message } = error as { code?: unknown; message?: string };
+  const isRefusal = typeof code === 'string' && CONFIG_REFUSALS.has(code);
+  // A name that resolves to several addresses fails with several errors and an empty message.
+  const detail = message === undefined || message === '' ? String(code ?? error) : message;
+  return new PeerError(isRefusal ? 'ERR_INVALID_CONFIG' : 'ERR_STORE_UNAVAILABLE', `${nameOf(config)}: ${detail}`, {
+    cause: error,
+  });
+}
+
+/** The database as people know it. */
+export function nameOf({ host, port, database }: EjbcaConfig): string {
+  return `EJBCA database ${database} at ${host}:${port}`;
+}
