@@ -45,6 +45,13 @@ export class CborWriter {
     this.#length = 0;
   }
 
+  /** Items that are encoded already. */
+  raw(encoded: Uint8Array): void {
+    this.#reserve(encoded.length);
+    this.#buffer.set(encoded, this.#length);
+    this.#length += encoded.length;
+  }
+
   array(items: number): void {
     this.#head(ARRAY, items);
   }
@@ -68,7 +75,8 @@ export class CborWriter {
     // Nearly every name is short and ASCII; where the guess of one byte per character is wrong, it is written again.
     const start = this.#length;
     this.#head(TEXT, value.length);
-    this.#reserve(value.length * 3);
+    // The head of the second try may be longer than this one.
+    this.#reserve(value.length * 3 + 8);
     const written = this.#buffer.write(value, this.#length, 'utf8');
     if (written === value.length) {
       this.#length += written;
@@ -131,6 +139,11 @@ export class CborReader {
   /** Offset of the next item. */
   get position(): number {
     return this.#at;
+  }
+
+  /** The bytes from an earlier position to here; a view. */
+  since(start: number): Uint8Array {
+    return this.#buffer.subarray(start, this.#at);
   }
 
   get isAtEnd(): boolean {

@@ -37,6 +37,8 @@ export interface RowColumns {
   readonly certificateProfileId: number;
   readonly username: string | null;
   readonly certificate: Uint8Array | null;
+  /** The bytes the row came in, up to its certificate; undefined when it did not come as bytes. */
+  readonly stateBytes?: Uint8Array;
 }
 
 /** Appends a row. */
@@ -68,6 +70,7 @@ export function writeRow(writer: CborWriter, row: RowColumns): void {
  * @throws PeerError ERR_MALFORMED_MESSAGE
  */
 export function readRow(reader: CborReader): RowColumns {
+  const start = reader.position;
   expectItems(reader, ROW_ITEMS);
   return {
     fingerprint: reader.bytes(),
@@ -87,6 +90,7 @@ export function readRow(reader: CborReader): RowColumns {
     crlPartitionIndex: reader.integer(),
     certificateProfileId: reader.integer(),
     username: reader.textOrNull(),
+    stateBytes: reader.since(start),
     certificate: reader.bytesOrNull(),
   };
 }
@@ -121,7 +125,13 @@ export function decodeRow(bytes: Uint8Array): CertificateData {
  */
 export function rowDigest(row: RowColumns): string {
   digestWriter.clear();
-  writeRow(digestWriter, row.certificate === null ? row : { ...row, certificate: null });
+  if (row.stateBytes === undefined) {
+    writeRow(digestWriter, row.certificate === null ? row : { ...row, certificate: null });
+  } else {
+    // Rows are deterministic: what came is what would be written.
+    digestWriter.raw(row.stateBytes);
+    digestWriter.null();
+  }
   return hash('sha256', digestWriter.view(), 'hex');
 }
 
@@ -139,7 +149,7 @@ export function toColumns(data: CertificateData): RowColumns {
 }
 
 /** From the spelling of the wire to that of EJBCA's data; the certificate is copied. */
-export function fromColumns(row: RowColumns): CertificateData {
+export function fromColumns({ stateBytes: _, ...row }: RowColumns): CertificateData {
   return {
     ...row,
     fingerprint: hex(row.fingerprint),

@@ -42,7 +42,9 @@ export interface SqlConnection {
   beginSnapshot(): Promise<void>;
   /** Quotes the name of a table or column. */
   quote(name: string): string;
-  /** Ends it at once, whatever is under way. */
+  /** Ends it once nothing is under way. */
+  end(): void;
+  /** Ends it at once. What is under way may never be answered. */
   destroy(): void;
 }
 
@@ -90,9 +92,13 @@ export function toEjbcaError(error: unknown, config: EjbcaConfig): PeerError {
   const isRefusal = typeof code === 'string' && CONFIG_REFUSALS.has(code);
   // A name that resolves to several addresses fails with several errors and an empty message.
   const detail = message === undefined || message === '' ? String(code ?? error) : message;
-  return new PeerError(isRefusal ? 'ERR_INVALID_CONFIG' : 'ERR_STORE_UNAVAILABLE', `${nameOf(config)}: ${detail}`, {
-    cause: error,
-  });
+  return new PeerError(
+    isRefusal ? 'ERR_INVALID_CONFIG' : 'ERR_STORE_UNAVAILABLE',
+    `The ${nameOf(config)} cannot be used: ${detail}`,
+    {
+      cause: error,
+    },
+  );
 }
 
 /** The database as people know it. */

@@ -91,6 +91,10 @@ class MysqlConnection implements SqlConnection {
     return `\`${name.replaceAll('`', '``')}\``;
   }
 
+  end(): void {
+    this.#connection.end(() => undefined);
+  }
+
   destroy(): void {
     this.#connection.destroy();
   }

@@ -28,7 +28,7 @@ export async function connectPostgres(config: EjbcaConfig, signal: AbortSignal):
   signal.addEventListener('abort', () => connection.destroy(), { once: true });
   await new Promise<void>((resolve, reject) => {
     signal.addEventListener('abort', () => reject(signal.reason), { once: true });
-    client.connect().then(resolve, reject);
+    client.connect().then(() => resolve(), reject);
   });
   return connection;
 }
@@ -84,6 +84,10 @@ class PostgresConnection implements SqlConnection {
 
   quote(name: string): string {
     return `"${name.replaceAll('"', '""')}"`;
+  }
+
+  end(): void {
+    this.#client.end().catch(() => undefined);
   }
 
   destroy(): void {

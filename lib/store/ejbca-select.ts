@@ -103,12 +103,15 @@ function fromRows(tables: EjbcaTables, table: EjbcaTable): string {
 function bodyOf({ bodies }: EjbcaTables, table: EjbcaTable, body: BodyChoice): string {
   if (body === 'none') return 'NULL';
   const own = columnOf(table, 'base64Cert');
-  // A scalar subquery is asked row by row; an EXISTS makes PostgreSQL read the whole other table for a page.
-  const inOther = (item: string): string =>
-    bodies === undefined
-      ? 'NULL'
-      : `(SELECT ${item} FROM ${bodies.name} b WHERE ${columnOf(bodies, 'fingerprint', 'b')} = ` +
-        `${columnOf(table, 'fingerprint')} AND ${columnOf(bodies, 'base64Cert', 'b')} IS NOT NULL)`;
-  if (body === 'whole') return `COALESCE(${own}, ${inOther(bodies === undefined ? '' : columnOf(bodies, 'base64Cert', 'b'))})`;
-  return `CASE WHEN ${own} IS NOT NULL THEN 1 WHEN ${inOther('1')} IS NOT NULL THEN 1 ELSE 0 END`;
+  let other = 'NULL';
+  if (bodies !== undefined) {
+    // A scalar subquery is asked row by row; an EXISTS may make PostgreSQL read the whole other table for one page.
+    const base64Cert = columnOf(bodies, 'base64Cert', 'b');
+    const item = body === 'whole' ? base64Cert : '1';
+    other =
+      `(SELECT ${item} FROM ${bodies.name} b WHERE ${columnOf(bodies, 'fingerprint', 'b')} = ` +
+      `${columnOf(table, 'fingerprint')} AND ${base64Cert} IS NOT NULL)`;
+  }
+  if (body === 'whole') return `COALESCE(${own}, ${other})`;
+  return `CASE WHEN ${own} IS NOT NULL THEN 1 WHEN ${other} IS NOT NULL THEN 1 ELSE 0 END`;
 }

@@ -67,10 +67,7 @@ interface Found extends EjbcaTable {
  *
  * @throws PeerError ERR_STORE_NOT_A_DATABASE when it is not an EJBCA database, or not readable for the user
  */
-export async function findTables(
-  connection: SqlConnection,
-  dialect: keyof typeof COLUMNS_SQL,
-): Promise<EjbcaTables> {
+export async function findTables(connection: SqlConnection, dialect: keyof typeof COLUMNS_SQL): Promise<EjbcaTables> {
   const found = new Map<string, Found>();
   for (const [schema, table, column] of await connection.query(COLUMNS_SQL[dialect])) {
     const spelling = String(table);

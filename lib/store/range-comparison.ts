@@ -11,7 +11,7 @@ import { type RowFilter, readFilter, writeFilter } from './row-filter.ts';
 
 const FINGERPRINT_BYTES = 20;
 /** Rows whose hashes travel in one request. */
-const MAX_ROWS_PER_REQUEST = 65_536;
+const MAX_ROWS_PER_REQUEST = 32_768;
 
 /** What a comparison needs of a store's engine. */
 export interface ComparableEngine {

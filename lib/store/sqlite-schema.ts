@@ -1,8 +1,8 @@
 /**
  * The SQLite form of certificate data: opening a file, and its tables.
  *
- * Status lives in one narrow table in the order of fingerprints; certificates, which are long, in another
- * one in the order of arrival; issuers, which repeat, are written once. Columns have EJBCA's names; `digest`
+ * Status lives in one narrow table, certificates, which are long, in another one, both in the order of arrival,
+ * so that what arrives in any order dirties only pages of the two small indexes; issuers are written once. Columns have EJBCA's names; `digest`
  * is the first eight bytes of the row's digest, and the sums of digests are kept for comparisons.
  */
 import { statfsSync } from 'node:fs';
@@ -19,8 +19,8 @@ const BUSY_TIMEOUT_MS = 5_000;
 const TABLES = `
   CREATE TABLE Issuer (issuerId INTEGER PRIMARY KEY, issuerDN TEXT NOT NULL UNIQUE);
   CREATE TABLE CertificateData (
-    fingerprint BLOB PRIMARY KEY NOT NULL,
-    issuerId INTEGER NOT NULL REFERENCES Issuer,
+    fingerprint BLOB NOT NULL UNIQUE,
+    issuerId INTEGER NOT NULL,
     subjectDN TEXT NOT NULL,
     serialNumber BLOB NOT NULL,
     status INTEGER NOT NULL,
@@ -38,7 +38,7 @@ const TABLES = `
     username TEXT,
     digest BLOB NOT NULL,
     bodyId INTEGER
-  ) WITHOUT ROWID;
+  );
   CREATE INDEX CertificateData_serialNumber ON CertificateData (serialNumber, issuerId);
   CREATE TABLE CertificateBody (bodyId INTEGER PRIMARY KEY, certificate BLOB NOT NULL);
   CREATE TABLE Counts (total INTEGER NOT NULL, revoked INTEGER NOT NULL, withCertificate INTEGER NOT NULL);
@@ -58,7 +58,7 @@ const TABLES = `
 export function openSqlite(file: string): DatabaseSync {
   let db: DatabaseSync | undefined;
   try {
-    db = new DatabaseSync(file, { timeout: BUSY_TIMEOUT_MS });
+    db = new DatabaseSync(file, { timeout: BUSY_TIMEOUT_MS, enableForeignKeyConstraints: false });
     prepareFile(db, file);
     return db;
   } catch (error) {
@@ -68,30 +68,38 @@ export function openSqlite(file: string): DatabaseSync {
 }
 
 function prepareFile(db: DatabaseSync, file: string): void {
-  const applicationId = pragma(db, 'application_id');
-  const version = pragma(db, 'user_version');
-  const tables = db.prepare('SELECT count(*) AS n FROM sqlite_schema').get()?.['n'];
-  const isNew = applicationId === 0 && version === 0 && tables === 0;
-  if (!isNew && applicationId !== APPLICATION_ID) {
-    throw new PeerError('ERR_STORE_NOT_A_DATABASE', `${file} is a database of another program`);
-  }
-  if (!isNew && version !== SCHEMA_VERSION) {
-    throw new PeerError(
-      'ERR_STORE_NOT_A_DATABASE',
-      `${file} has store version ${version}, this program knows ${SCHEMA_VERSION}`,
-    );
-  }
+  const isNew = isEmpty(db, file);
   // Pages of 16 KB make sorted inserts about a fifth faster; the size is fixed when the file is made.
   if (isNew) db.exec('PRAGMA page_size = 16384');
   // FULL: a commit has reached the disk before it is acknowledged; NORMAL loses the last ones in a power cut.
   db.exec(
     'PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA wal_autocheckpoint = 4000; PRAGMA cache_size = -65536',
   );
-  if (isNew) {
-    db.exec(
-      `BEGIN IMMEDIATE; ${TABLES} PRAGMA application_id = ${APPLICATION_ID}; PRAGMA user_version = ${SCHEMA_VERSION}; COMMIT`,
+  if (!isNew) return;
+  db.exec('BEGIN IMMEDIATE');
+  // Another thread or process may have made the tables in between.
+  if (isEmpty(db, file)) {
+    db.exec(`${TABLES} PRAGMA application_id = ${APPLICATION_ID}; PRAGMA user_version = ${SCHEMA_VERSION}`);
+  }
+  db.exec('COMMIT');
+}
+
+/** Whether the tables have yet to be made. @throws PeerError ERR_STORE_NOT_A_DATABASE when it is not ours */
+function isEmpty(db: DatabaseSync, file: string): boolean {
+  const applicationId = pragma(db, 'application_id');
+  const version = pragma(db, 'user_version');
+  const tables = db.prepare('SELECT count(*) AS n FROM sqlite_schema').get()?.['n'];
+  if (applicationId === 0 && version === 0 && tables === 0) return true;
+  if (applicationId !== APPLICATION_ID) {
+    throw new PeerError('ERR_STORE_NOT_A_DATABASE', `${file} is a database of another program`);
+  }
+  if (version !== SCHEMA_VERSION) {
+    throw new PeerError(
+      'ERR_STORE_NOT_A_DATABASE',
+      `${file} has store version ${version}, this program knows ${SCHEMA_VERSION}`,
     );
   }
+  return false;
 }
 
 function pragma(db: DatabaseSync, name: string): unknown {

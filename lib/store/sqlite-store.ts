@@ -36,6 +36,7 @@ interface Open {
 export class SqliteStore implements StoreEngine {
   readonly #file: string;
   #opened: Open | undefined;
+  #dataVersion: unknown;
 
   constructor(file: string) {
     this.#file = file;
@@ -98,11 +99,21 @@ export class SqliteStore implements StoreEngine {
     this.#opened = undefined;
   }
 
+  /** What is held in memory is read anew once another connection has written to the file. */
+  #noticeOthers({ db, issuers, sums }: Open): void {
+    const version = dataVersion(db);
+    if (version === this.#dataVersion) return;
+    this.#dataVersion = version;
+    loadIssuers(db, issuers);
+    sums.forget();
+  }
+
   /** Opens the file when it is not open; a failed transaction is undone and what it left in memory forgotten. */
   #guard<T>(work: (open: Open) => T): T {
     this.#opened ??= open(this.#file);
     const { db, issuers } = this.#opened;
     try {
+      this.#noticeOthers(this.#opened);
       return work(this.#opened);
     } catch (error) {
       try {
@@ -115,6 +126,10 @@ export class SqliteStore implements StoreEngine {
       throw toStoreError(error, this.#file);
     }
   }
+}
+
+function dataVersion(db: DatabaseSync): unknown {
+  return db.prepare('PRAGMA data_version').get()?.['data_version'];
 }
 
 function open(file: string): Open {

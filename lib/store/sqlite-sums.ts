@@ -24,7 +24,19 @@ const UPPER = 0x1_0000_0000;
 interface SumRow {
   readonly fingerprint: Uint8Array;
   readonly digest: Uint8Array;
-  readonly bodyId: number | null;
+  readonly hasBody: boolean;
+}
+
+/** Text crosses from SQLite more than twice as fast as bytes do. */
+const SELECT_SUMMANDS = 'SELECT hex(fingerprint), hex(digest), bodyId IS NOT NULL FROM CertificateData';
+
+function readSummands(statement: StatementSync, ...parameters: readonly Uint8Array[]): readonly SumRow[] {
+  const rows = statement.all(...parameters) as unknown as readonly (readonly [string, string, number])[];
+  return rows.map(([fingerprint, digest, hasBody]) => ({
+    fingerprint: Buffer.from(fingerprint, 'hex'),
+    digest: Buffer.from(digest, 'hex'),
+    hasBody: hasBody === 1,
+  }));
 }
 
 /** Sums over one open database. */
@@ -38,13 +50,14 @@ export class SqliteSums {
   #kept: { readonly states: RangeSums; readonly whole: RangeSums } | undefined;
   readonly #remembered = new Map<string, RangeSums>();
   readonly #statements = new Map<string, StatementSync>();
+  #lastCondition: { filter: RowFilter; within: CaScope; issuers: number; sql: string } | undefined;
 
   /** @param issuers issuerId by subject DN, kept current by the store */
   constructor(db: DatabaseSync, issuers: ReadonlyMap<string, number>) {
     this.#db = db;
     this.#issuers = issuers;
-    this.#rowsOfBucket = db.prepare(
-      'SELECT fingerprint, digest, bodyId FROM CertificateData WHERE fingerprint >= ? AND fingerprint < ? ORDER BY fingerprint',
+    this.#rowsOfBucket = this.#prepared(
+      `${SELECT_SUMMANDS} WHERE fingerprint >= ? AND fingerprint < ? ORDER BY fingerprint`,
     );
     this.#marked = db.prepare('SELECT bucket FROM DirtyBucket LIMIT ?');
     this.#unmark = db.prepare('DELETE FROM DirtyBucket WHERE bucket = ?');
@@ -53,7 +66,7 @@ export class SqliteSums {
 
   /** Sums of a subset, see ComparableEngine. */
   async sums(filter: RowFilter, within: CaScope, isFresh: boolean): Promise<RangeSums> {
-    const condition = conditionOf(filter, within, this.#issuers);
+    const condition = this.#condition(filter, within);
     if (condition === '') {
       const { states, whole } = await this.#keptSums(isFresh);
       return filter.withCertificate ? whole : states;
@@ -71,18 +84,27 @@ export class SqliteSums {
 
   /** Rows of a bucket, see ComparableEngine. */
   bucketRows(filter: RowFilter, within: CaScope, bucket: number): readonly BucketRow[] {
-    const condition = conditionOf(filter, within, this.#issuers);
+    const condition = this.#condition(filter, within);
     const statement =
       condition === ''
         ? this.#rowsOfBucket
         : this.#prepared(
-            `SELECT fingerprint, digest, bodyId FROM CertificateData WHERE fingerprint >= ? AND fingerprint < ? AND ${condition} ORDER BY fingerprint`,
+            `${SELECT_SUMMANDS} WHERE fingerprint >= ? AND fingerprint < ? AND ${condition} ORDER BY fingerprint`,
           );
-    const rows = statement.all(...boundsOf(bucket)) as unknown as SumRow[];
-    return rows.map(({ fingerprint, digest, bodyId }) => {
-      if (filter.withCertificate && bodyId !== null) digest[HASH_BYTES - 1] = (digest[HASH_BYTES - 1] ?? 0) ^ 1;
+    const rows = readSummands(statement, ...boundsOf(bucket));
+    return rows.map(({ fingerprint, digest, hasBody }) => {
+      if (filter.withCertificate && hasBody) digest[HASH_BYTES - 1] = (digest[HASH_BYTES - 1] ?? 0) ^ 1;
       return { fingerprint, hash: digest };
     });
+  }
+
+  /** Buckets are asked for by the thousand with the same filter. */
+  #condition(filter: RowFilter, within: CaScope): string {
+    const last = this.#lastCondition;
+    if (last?.filter === filter && last.within === within && last.issuers === this.#issuers.size) return last.sql;
+    const sql = conditionOf(filter, within, this.#issuers);
+    this.#lastCondition = { filter, within, issuers: this.#issuers.size, sql };
+    return sql;
   }
 
   #prepared(sql: string): StatementSync {
@@ -90,17 +112,18 @@ export class SqliteSums {
     if (known !== undefined) return known;
     if (this.#statements.size > 16) this.#statements.clear();
     const statement = this.#db.prepare(sql);
+    statement.setReturnArrays(true);
     this.#statements.set(sql, statement);
     return statement;
   }
 
   async #scan(condition: string, withCertificate: boolean): Promise<RangeSums> {
     const sums = new RangeSums();
-    const statement = this.#db.prepare(
-      `SELECT fingerprint, digest, bodyId FROM CertificateData WHERE fingerprint > ? AND ${condition} ORDER BY fingerprint LIMIT ${ROWS_PER_TURN}`,
+    const statement = this.#prepared(
+      `${SELECT_SUMMANDS} WHERE fingerprint > ? AND ${condition} ORDER BY fingerprint LIMIT ${ROWS_PER_TURN}`,
     );
     for (let after: Uint8Array = new Uint8Array(0); ; ) {
-      const rows = statement.all(after) as unknown as SumRow[];
+      const rows = readSummands(statement, after);
       for (const row of rows) addRow(sums, row, withCertificate);
       const last = rows.at(-1);
       if (last === undefined || rows.length < ROWS_PER_TURN) return sums;
@@ -110,10 +133,19 @@ export class SqliteSums {
   }
 
   async #keptSums(isFresh: boolean) {
-    this.#kept ??= this.#load();
     // Between the steps of one comparison nothing is made anew, so that the steps fit together.
-    while (isFresh && this.#recompute(this.#kept)) await nextTurn();
+    while (isFresh && this.#recompute(this.#current())) await nextTurn();
+    return this.#current();
+  }
+
+  #current() {
+    this.#kept ??= this.#load();
     return this.#kept;
+  }
+
+  /** Reads the kept sums anew when they are next asked for: another process has written. */
+  forget(): void {
+    this.#kept = undefined;
   }
 
   #load() {
@@ -141,7 +173,7 @@ export class SqliteSums {
     this.#db.exec('BEGIN IMMEDIATE');
     try {
       for (const bucket of marked) {
-        const sum = sumOf(this.#rowsOfBucket.all(...boundsOf(bucket)) as unknown as SumRow[]);
+        const sum = sumOf(readSummands(this.#rowsOfBucket, ...boundsOf(bucket)));
         this.#save.run(bucket, sum.count, sum.high, sum.low, sum.bodyHigh, sum.bodyLow);
         this.#unmark.run(bucket);
         states.replace(bucket, sum.count, sum.high, sum.low);
@@ -158,8 +190,8 @@ export class SqliteSums {
   }
 }
 
-function addRow(sums: RangeSums, { fingerprint, digest, bodyId }: SumRow, withCertificate: boolean): void {
-  const isBodyCounted = withCertificate && bodyId !== null;
+function addRow(sums: RangeSums, { fingerprint, digest, hasBody }: SumRow, withCertificate: boolean): void {
+  const isBodyCounted = withCertificate && hasBody;
   const high = lane(digest, 0) + (isBodyCounted ? lane(fingerprint, 0) : 0);
   const low = lane(digest, 4) + (isBodyCounted ? lane(fingerprint, 4) : 0);
   sums.add(bucketOf(fingerprint), 1, high, low);
@@ -167,10 +199,10 @@ function addRow(sums: RangeSums, { fingerprint, digest, bodyId }: SumRow, withCe
 
 function sumOf(rows: readonly SumRow[]) {
   const sum = { count: rows.length, high: 0, low: 0, bodyHigh: 0, bodyLow: 0 };
-  for (const { fingerprint, digest, bodyId } of rows) {
+  for (const { fingerprint, digest, hasBody } of rows) {
     sum.high = (sum.high + lane(digest, 0)) % UPPER;
     sum.low = (sum.low + lane(digest, 4)) % UPPER;
-    if (bodyId === null) continue;
+    if (!hasBody) continue;
     sum.bodyHigh = (sum.bodyHigh + lane(fingerprint, 0)) % UPPER;
     sum.bodyLow = (sum.bodyLow + lane(fingerprint, 4)) % UPPER;
   }

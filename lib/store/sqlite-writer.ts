@@ -7,37 +7,48 @@ import { type CaScope, isCaInScope } from '../x509/ca-scope.ts';
 import { CERTIFICATE_STATUS } from './certificate-data.ts';
 import { faultOf, type RowColumns, type RowFault, readRows, rowDigest } from './certificate-row.ts';
 import type { Refusal } from './certificate-store.ts';
-import { replaces } from './newest-wins.ts';
+import { replaces, replacesByTime } from './newest-wins.ts';
 import { bucketOf, HASH_BYTES } from './range-sums.ts';
 import { isConstraintFailure } from './sqlite-schema.ts';
 import type { WriteCall, WriteOutcome } from './store-engine.ts';
 
-/** Columns of a row in CertificateData, in the order of `valuesOf`. */
-export const COLUMNS =
-  'subjectDN, serialNumber, status, revocationReason, revocationDate, updateTime, expireDate, notBefore, ' +
+/** Columns that change, in the order of `stateOf`. */
+const STATE =
+  'subjectDN, status, revocationReason, revocationDate, updateTime, expireDate, notBefore, ' +
   'cAFingerprint, subjectKeyId, type, tag, crlPartitionIndex, certificateProfileId, username';
 
+/** Columns of a row in CertificateData besides its fingerprint and issuer. */
+export const COLUMNS = `serialNumber, ${STATE}`;
+
 const SQL = {
+  issuer: 'SELECT issuerId FROM Issuer WHERE issuerDN = ?',
   addIssuer: 'INSERT INTO Issuer (issuerDN) VALUES (?)',
   insert:
     `INSERT INTO CertificateData (fingerprint, issuerId, bodyId, digest, ${COLUMNS}) ` +
     'VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?) ON CONFLICT (fingerprint) DO NOTHING',
+  /** Leaves alone what is indexed: to name a column is to write its index anew, even with the value that it has. */
   update:
-    `UPDATE CertificateData SET (issuerId, bodyId, digest, ${COLUMNS}) = (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?) ` +
-    'WHERE fingerprint = ?',
+    `UPDATE CertificateData SET (bodyId, digest, ${STATE}) = (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?) ` +
+    'WHERE fingerprint = ? AND serialNumber = ? AND issuerId = ?',
+  rename: 'UPDATE CertificateData SET serialNumber = ?, issuerId = ? WHERE fingerprint = ?',
+  remove: 'DELETE FROM CertificateData WHERE fingerprint = ?',
   addBody: 'INSERT INTO CertificateBody (bodyId, certificate) VALUES (?,?)',
   lastBody: 'SELECT ifnull(max(bodyId), 0) AS bodyId FROM CertificateBody',
   setBody: 'UPDATE CertificateData SET bodyId = ? WHERE fingerprint = ?',
-  standing: `SELECT issuerDN, bodyId, ${COLUMNS} FROM CertificateData JOIN Issuer USING (issuerId) WHERE fingerprint = ?`,
+  /** What nearly always decides; columns cost more than finding the row does. */
+  standing:
+    'SELECT bodyId, issuerId, status, revocationReason, revocationDate, updateTime FROM CertificateData ' +
+    'WHERE fingerprint = ?',
+  standingRow: `SELECT issuerDN, ${COLUMNS} FROM CertificateData JOIN Issuer USING (issuerId) WHERE fingerprint = ?`,
   addCounts: 'UPDATE Counts SET total = total + ?, revoked = revoked + ?, withCertificate = withCertificate + ?',
   markBucket: 'INSERT OR IGNORE INTO DirtyBucket VALUES (?)',
 } as const;
 
 type Statements = { readonly [K in keyof typeof SQL]: StatementSync };
 
-/** A row as CertificateData holds it. */
-interface Standing extends Omit<RowColumns, 'fingerprint' | 'caFingerprint' | 'certificate'> {
-  readonly cAFingerprint: Uint8Array | null;
+/** What is read of a row that stands. */
+interface Standing extends Pick<RowColumns, 'status' | 'revocationReason' | 'revocationDate' | 'updateTime'> {
+  readonly issuerId: number;
   readonly bodyId: number | null;
 }
 
@@ -56,6 +67,8 @@ export class SqliteWriter {
   readonly #issuers: Map<string, number>;
   readonly #sql: Statements;
   #transaction: Transaction = newTransaction(1);
+  /** Updates come in runs, and so do new rows: what the last row was decides which of the two is tried first. */
+  #isUpdating = false;
 
   /** @param issuers issuerId by subject DN; grows with the issuers that are written */
   constructor(db: DatabaseSync, issuers: Map<string, number>) {
@@ -101,7 +114,8 @@ export class SqliteWriter {
     try {
       return this.#writeRow(row, scope);
     } catch (error) {
-      if (!isConstraintFailure(error)) throw error;
+      // A trigger may also have undone the whole transaction (RAISE(ROLLBACK)); then nothing can go on.
+      if (!isConstraintFailure(error) || !this.#db.isTransaction) throw error;
       return { code: 'ERR_STORE_UNAVAILABLE', detail: `The store refused the row: ${(error as Error).message}` };
     }
   }
@@ -112,35 +126,72 @@ export class SqliteWriter {
     if (!isCaInScope(row.issuerDN, scope)) return notAuthorized(row.issuerDN);
     const issuerId = this.#issuerId(row.issuerDN);
     const bodyId = row.certificate === null ? null : this.#transaction.nextBody;
-    const { changes } = this.#sql.insert.run(row.fingerprint, issuerId, bodyId, digestOf(row), ...valuesOf(row));
-    if (changes === 0) return this.#mergeRow(row, issuerId, scope);
+    const { fingerprint, serialNumber } = row;
+    if (this.#isUpdating) {
+      const standing = this.#sql.standing.get(fingerprint) as unknown as Standing | undefined;
+      if (standing !== undefined) return this.#mergeRow(row, standing, { issuerId, scope });
+    }
+    const { changes } = this.#sql.insert.run(
+      fingerprint,
+      issuerId,
+      bodyId,
+      digestOf(row),
+      serialNumber,
+      ...stateOf(row),
+    );
+    this.#isUpdating = changes === 0;
+    if (this.#isUpdating) {
+      return this.#mergeRow(row, this.#sql.standing.get(fingerprint) as unknown as Standing, { issuerId, scope });
+    }
+    try {
+      this.#addBody(row.certificate);
+    } catch (error) {
+      // A row must not name a certificate that is not there.
+      if (this.#db.isTransaction) this.#sql.remove.run(fingerprint);
+      throw error;
+    }
     this.#transaction.total += 1;
     this.#transaction.revoked += isRevoked(row);
-    this.#addBody(row.certificate);
     this.#transaction.buckets.add(bucketOf(row.fingerprint));
     return 's';
   }
 
   /** The fingerprint is there already: the newest state wins, and a missing certificate is added. */
-  #mergeRow(row: RowColumns, issuerId: number, scope: CaScope): 's' | 'u' | RowFault {
+  #mergeRow(
+    row: RowColumns,
+    standing: Standing,
+    { issuerId, scope }: { readonly issuerId: number; readonly scope: CaScope },
+  ): 's' | 'u' | RowFault {
     const { fingerprint } = row;
-    const {
-      cAFingerprint,
-      bodyId: standingBody,
-      ...columns
-    } = this.#sql.standing.get(fingerprint) as unknown as Standing;
-    const standing: RowColumns = { ...columns, fingerprint, caFingerprint: cAFingerprint, certificate: null };
-    if (!isCaInScope(standing.issuerDN, scope)) return notAuthorized(standing.issuerDN);
-    const addsBody = standingBody === null && row.certificate !== null;
-    const bodyId = addsBody ? this.#transaction.nextBody : standingBody;
-    const wins = replaces(row, standing);
+    if (standing.issuerId !== issuerId) {
+      const { issuerDN } = this.#standingRow(fingerprint);
+      if (!isCaInScope(issuerDN, scope)) return notAuthorized(issuerDN);
+    }
+    const addsBody = standing.bodyId === null && row.certificate !== null;
+    const bodyId = addsBody ? this.#transaction.nextBody : standing.bodyId;
+    const wins = replacesByTime(row, standing) ?? replaces(row, this.#standingRow(fingerprint));
     if (!wins && !addsBody) return 'u';
-    if (wins) this.#sql.update.run(issuerId, bodyId, digestOf(row), ...valuesOf(row), fingerprint);
-    else this.#sql.setBody.run(bodyId, fingerprint);
     if (addsBody) this.#addBody(row.certificate);
+    if (wins) this.#update(row, issuerId, bodyId);
+    else this.#sql.setBody.run(bodyId, fingerprint);
     if (wins) this.#transaction.revoked += isRevoked(row) - isRevoked(standing);
     this.#transaction.buckets.add(bucketOf(fingerprint));
     return 's';
+  }
+
+  #standingRow(fingerprint: Uint8Array): RowColumns {
+    const { cAFingerprint, ...columns } = this.#sql.standingRow.get(fingerprint) as unknown as RowColumns & {
+      readonly cAFingerprint: Uint8Array | null;
+    };
+    return { ...columns, fingerprint, caFingerprint: cAFingerprint, certificate: null };
+  }
+
+  #update(row: RowColumns, issuerId: number, bodyId: number | null): void {
+    const { fingerprint, serialNumber } = row;
+    const values = [bodyId, digestOf(row), ...stateOf(row), fingerprint, serialNumber, issuerId];
+    if (this.#sql.update.run(...values).changes === 1) return;
+    this.#sql.rename.run(serialNumber, issuerId, fingerprint);
+    this.#sql.update.run(...values);
   }
 
   #addBody(certificate: Uint8Array | null): void {
@@ -153,7 +204,9 @@ export class SqliteWriter {
   #issuerId(issuerDN: string): number {
     const known = this.#issuers.get(issuerDN);
     if (known !== undefined) return known;
-    const issuerId = Number(this.#sql.addIssuer.run(issuerDN).lastInsertRowid);
+    // Another process may have written it.
+    const standing = this.#sql.issuer.get(issuerDN)?.['issuerId'];
+    const issuerId = Number(standing ?? this.#sql.addIssuer.run(issuerDN).lastInsertRowid);
     this.#issuers.set(issuerDN, issuerId);
     return issuerId;
   }
@@ -170,11 +223,10 @@ function digestOf(row: RowColumns): Uint8Array {
 
 type Value = string | number | Uint8Array | null;
 
-/** In the order of COLUMNS. */
-function valuesOf(row: RowColumns): Value[] {
+/** In the order of STATE. */
+function stateOf(row: RowColumns): Value[] {
   return [
     row.subjectDN,
-    row.serialNumber,
     row.status,
     row.revocationReason,
     row.revocationDate,

@@ -3,6 +3,8 @@
  */
 import type { CaScope } from '../x509/ca-scope.ts';
 import type { PageRequest, RowPage, RowsOf, RowsOfRequest, StoreCounts, WriteResult } from './certificate-store.ts';
+import type { EjbcaConfig } from './ejbca-connection.ts';
+import type { SkippedRow } from './ejbca-row.ts';
 import type { ComparableEngine } from './range-comparison.ts';
 
 /** One call to write rows. */
@@ -32,12 +34,17 @@ export interface StoreEngine extends ComparableEngine {
   page(request: PageRequest): MaybeLater<RowPage>;
   rowsOf(request: RowsOfRequest): MaybeLater<RowsOf>;
   count(): MaybeLater<StoreCounts>;
+  /** Rows of a foreign database that could not be read as they are, since the last comparison began. */
+  skippedRows?(): readonly SkippedRow[];
   close(): MaybeLater<void>;
 }
 
 /** Which engine, and what it works on. Plain data. */
-export type StoreConfig = {
+export type StoreConfig = EjbcaConfig | SqliteConfig;
+
+/** The embedded store. */
+export interface SqliteConfig {
   readonly kind: 'sqlite';
   /** Absolute path. */
   readonly file: string;
-};
+}

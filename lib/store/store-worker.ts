@@ -5,6 +5,7 @@ import { type MessagePort, parentPort, workerData } from 'node:worker_threads';
 import { type PeerErrorCode, toPeerError } from '../errors.ts';
 import type { CaScope } from '../x509/ca-scope.ts';
 import type { PageRequest, RowsOfRequest } from './certificate-store.ts';
+import { EjbcaStore } from './ejbca-store.ts';
 import { answerRanges, answerRows, askRanges, askRows, type RangeQuestion } from './range-comparison.ts';
 import type { RowFilter } from './row-filter.ts';
 import { SqliteStore } from './sqlite-store.ts';
@@ -34,6 +35,7 @@ const METHODS = {
   answerRanges: (body: Uint8Array, scope: CaScope) => answerRanges(engine, body, scope),
   answerRows: (body: Uint8Array, scope: CaScope) => answerRows(engine, body, scope),
   count: () => engine.count(),
+  skippedRows: () => engine.skippedRows?.() ?? [],
   /** What was asked to be written before comes first: otherwise it would open the file again, and be cut off. */
   close: async () => {
     while (pending.length > 0) await writeGroup(nextGroup());
@@ -61,6 +63,7 @@ port.on('message', (call: StoreCall) => {
 });
 
 function createEngine(config: StoreConfig): StoreEngine {
+  if (config.kind === 'ejbca') return new EjbcaStore(config);
   return new SqliteStore(config.file);
 }
 

@@ -46,7 +46,7 @@ export class WorkerStore implements CertificateStore {
 
   writeRows(rows: readonly Uint8Array[], scope: CaScope): Promise<WriteResult> {
     const owned = rows.map(owning);
-    const transfer = owned.map((chunk) => chunk.buffer);
+    const transfer = [...new Set(owned.map((chunk) => chunk.buffer))];
     return this.#call<WriteResult>('writeRows', [{ rows: owned, scope }], transfer);
   }
 
@@ -124,7 +124,12 @@ export class WorkerStore implements CertificateStore {
       this.#waiting.set(id, { resolve, reject });
       // A store that nobody waits for does not keep the process alive.
       worker.ref();
-      worker.postMessage({ id, method, parameters }, transfer);
+      try {
+        worker.postMessage({ id, method, parameters }, transfer);
+      } catch (error) {
+        // A buffer that was handed over before.
+        this.#settle({ id, ...failed(error) });
+      }
     });
   }
 
@@ -153,6 +158,11 @@ export class WorkerStore implements CertificateStore {
     for (const waiting of this.#waiting.values()) waiting.reject(error);
     this.#waiting.clear();
   }
+}
+
+function failed(error: unknown) {
+  const { message } = error as Error;
+  return { code: 'ERR_INVALID_INPUT', message: `The rows cannot be handed to the store: ${message}` } as const;
 }
 
 /** Memory that can be moved to another thread without taking anybody else's along. */

@@ -8,7 +8,7 @@
 import { PeerError } from '../errors.ts';
 import type { PeerClient } from '../pool/peer-client.ts';
 import type { CertificateStore } from '../store/certificate-store.ts';
-import { readRangesAnswer, readRowsAnswer } from '../store/range-comparison.ts';
+import { type RowQuestion, readRangesAnswer, readRowsAnswer } from '../store/range-comparison.ts';
 import { childrenOf, pick, RANGE_LEVELS } from '../store/range-sums.ts';
 import type { RowFilter } from '../store/row-filter.ts';
 import { RowPush } from './row-push.ts';
@@ -133,21 +133,33 @@ class Run {
       this.#meter.tell();
     }
     if (!this.#task.isDryRun) this.#meter.phase = 'pushing';
-    const buckets = ranges.length;
-    for (let at = 0; at < buckets; ) {
-      this.#signal.throwIfAborted();
-      at += await this.#repairRows(ranges.subarray(at));
-      this.#meter.share = Math.max(this.#meter.share, at / buckets);
-      this.#meter.tell();
-    }
+    await this.#repairBuckets(ranges);
     this.#meter.counts.compared = this.#meter.counts.total;
   }
 
-  /** Compares the rows of some of these buckets and pushes those that differ; gives how many buckets it took. */
-  async #repairRows(buckets: Uint16Array): Promise<number> {
-    const { source, client, filter } = this.#task;
+  /** The next question is made while the peer works on the one before. */
+  async #repairBuckets(buckets: Uint16Array): Promise<void> {
+    const { source, filter } = this.#task;
+    const ask = (at: number): Promise<RowQuestion | undefined> =>
+      at < buckets.length ? source.askRows(filter, buckets.subarray(at)) : Promise.resolve(undefined);
+    let at = 0;
+    for (let coming = ask(0); ; ) {
+      const question = await coming;
+      if (question === undefined) return;
+      this.#signal.throwIfAborted();
+      at += question.buckets;
+      coming = ask(at);
+      coming.catch(() => undefined);
+      await this.#repairRows(question);
+      this.#meter.share = Math.max(this.#meter.share, at / buckets.length);
+      this.#meter.tell();
+    }
+  }
+
+  /** Compares the rows a question is about and pushes those that differ. */
+  async #repairRows({ body, fingerprints }: RowQuestion): Promise<void> {
+    const { client } = this.#task;
     const { counts } = this.#meter;
-    const { body, fingerprints, buckets: taken } = await source.askRows(filter, buckets);
     const answer = await client.compareRows(body, this.#signal);
     this.#noteRoundTrip(body, answer);
     const { bits, unasked } = readRowsAnswer(answer);
@@ -158,7 +170,6 @@ class Run {
     counts.missing += lacking.length / FINGERPRINT_BYTES - outdated;
     counts.onlyAtPeer += atPeer.size - outdated;
     if (!this.#task.isDryRun) await this.#pushRows(lacking);
-    return taken;
   }
 
   async #pushRows(fingerprints: Uint8Array): Promise<void> {

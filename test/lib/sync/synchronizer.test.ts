@@ -227,7 +227,9 @@ describe('synchronize', () => {
     const arrived = (await va.count()).total;
     assert.ok(arrived < 3_000);
     const { progress } = await run({ ...task, maxRowsPerSecond: 0 });
-    assert.equal(progress.pushed, 3_000 - arrived);
+    // A request that was under way when the run was cancelled may still have been carried out.
+    assert.ok(progress.pushed <= 3_000 - arrived);
+    assert.deepEqual(await all(va), await all(source));
   });
 
   it('tells progress at most four times a second and always a last time', async () => {
