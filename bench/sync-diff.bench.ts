@@ -10,7 +10,7 @@ import { WorkerStore } from '../lib/store/worker-store.ts';
 import type { SyncProgress } from '../lib/sync/sync-progress.ts';
 import { synchronize } from '../lib/sync/synchronizer.ts';
 import { median, printTable, watchLoop } from './statistics.ts';
-import { benchRow, fillStore, startVa } from './sync-peers.ts';
+import { benchRow, benchRows, fillStore, startVa } from './sync-peers.ts';
 
 const SIZES = [10_000, 100_000, 1_000_000];
 const DIFFERENCES = [0, 100, 10_000];
@@ -71,9 +71,7 @@ async function measure(folder: string, rows: number, differing: number): Promise
     join(folder, `va-${rows}-${differing}.sqlite`),
   ];
   const ca = new WorkerStore({ kind: 'sqlite', file: caFile });
-  const all = Array.from({ length: rows }, (_, index) => benchRow(index, false)).sort((a, b) =>
-    Buffer.compare(a.fingerprint, b.fingerprint),
-  );
+  const all = [...benchRows(rows)];
   await fillStore(ca, all);
   // Everything into the main file, so that a copy of it is a copy of the store.
   await ca.close();
@@ -84,7 +82,7 @@ async function measure(folder: string, rows: number, differing: number): Promise
   const changes = Array.from({ length: differing }, (_, index) => {
     const row = all[index * step] as ReturnType<typeof benchRow>;
     return index % 5 === 4
-      ? benchRow(rows + index, false)
+      ? benchRow(rows + index, Math.random())
       : { ...row, status: 40, revocationReason: 1, revocationDate: row.updateTime, updateTime: row.updateTime + 1 };
   });
   await fillStore(again, changes);

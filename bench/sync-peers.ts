@@ -18,13 +18,17 @@ const BODY_BYTES = 1_200;
 /** Of a certificate, what does not compress: key, signature, serial. */
 const RANDOM_BYTES = 536;
 
-/** A row like those of a CA that issues for hosts; with a body of 1.2 KB if asked. */
-export function benchRow(index: number, withBody: boolean): RowColumns {
+/**
+ * A row like those of a CA that issues for hosts; with a body of 1.2 KB if asked.
+ *
+ * @param share its place among all fingerprints, 0 to 1; a row with a body has the one its body gives it
+ */
+export function benchRow(index: number, share: number, withBody = false): RowColumns {
   const certificate = withBody
     ? Buffer.concat([randomBytes(RANDOM_BYTES), Buffer.alloc(BODY_BYTES - RANDOM_BYTES, 7)])
     : null;
   return {
-    fingerprint: certificate === null ? randomBytes(20) : Buffer.from(hash('sha1', certificate, 'hex'), 'hex'),
+    fingerprint: certificate === null ? fingerprintAt(share) : Buffer.from(hash('sha1', certificate, 'hex'), 'hex'),
     issuerDN: `CN=Issuing CA ${index % 3},O=Example,C=SE`,
     subjectDN: `CN=host-${index}.example.org,O=Example,C=SE`,
     serialNumber: Buffer.concat([Buffer.of(0x40 | (index & 31)), randomBytes(15)]),
@@ -43,6 +47,23 @@ export function benchRow(index: number, withBody: boolean): RowColumns {
     username: `host-${index}`,
     certificate,
   };
+}
+
+function fingerprintAt(share: number): Uint8Array {
+  const fingerprint = randomBytes(20);
+  fingerprint.writeUInt32BE(Math.floor(share * 0xffff_ffff));
+  return fingerprint;
+}
+
+/** Rows without bodies in the order of their fingerprints, made one by one. */
+export function* benchRows(count: number): Generator<RowColumns> {
+  for (let index = 0; index < count; index++) yield benchRow(index, index / count);
+}
+
+/** Rows with bodies in the order of their fingerprints. */
+export function benchRowsWithBody(count: number): RowColumns[] {
+  const rows = Array.from({ length: count }, (_, index) => benchRow(index, 0, true));
+  return rows.sort((a, b) => Buffer.compare(a.fingerprint, b.fingerprint));
 }
 
 /** Writes rows in calls of some megabytes. */

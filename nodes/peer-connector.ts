@@ -45,6 +45,9 @@ export default function (RED: NodeAPI): void {
     let parts: Parts | PeerError;
     try {
       parts = openParts(RED, config);
+      parts.authenticator.onChange(() =>
+        this.warn('The files of the remote authenticator have changed: reset the connector to use them'),
+      );
     } catch (error) {
       // The node stays, so that every message that needs it is told why it cannot work.
       parts = toPeerError(error, 'ERR_INVALID_CONFIG');

@@ -7,6 +7,7 @@ import type { Role } from '../lib/auth/role.ts';
 import type { IncomingConnections, IncomingEvent } from '../lib/endpoint/incoming-connections.ts';
 import { PeerServer, type PeerServerOptions } from '../lib/endpoint/peer-server.ts';
 import { toPeerError } from '../lib/errors.ts';
+import type { RemoteAuthenticator } from '../lib/keybinding/remote-authenticator.ts';
 import type { CertificateStoreNode } from './certificate-store.ts';
 import type { PeerRoleNode } from './peer-role.ts';
 import type { RemoteAuthenticatorNode } from './remote-authenticator.ts';
@@ -37,7 +38,7 @@ export interface PeerEndpointNode extends Node {
 export default function (RED: NodeAPI): void {
   function PeerEndpoint(this: PeerEndpointNode, config: PeerEndpointDef): void {
     RED.nodes.createNode(this, config);
-    const events = new EventEmitter();
+    const events = new EventEmitter().setMaxListeners(0);
     let opened: Opened | undefined;
     let isListening = false;
     Object.assign(this, {
@@ -46,8 +47,17 @@ export default function (RED: NodeAPI): void {
       port: () => (isListening ? opened?.server.port : undefined),
       incoming: () => opened?.server.incoming,
     });
+    // New connections get the renewed certificate; one that cannot be read leaves the old one in place.
+    const renewIdentity = (): void => {
+      try {
+        opened?.server.reset();
+      } catch (error) {
+        this.warn(toPeerError(error).message);
+      }
+    };
     const open = async (): Promise<void> => {
       opened = openServer(RED, config, (event) => events.emit('event', event));
+      opened.authenticator.onChange(renewIdentity);
       await opened.server.start();
       isListening = true;
       events.emit('listening');
@@ -80,6 +90,7 @@ export default function (RED: NodeAPI): void {
 
 interface Opened {
   readonly server: PeerServer;
+  readonly authenticator: RemoteAuthenticator;
   close(): Promise<void>;
 }
 
@@ -110,6 +121,7 @@ function openServer(RED: NodeAPI, config: PeerEndpointDef, onEvent: (event: Inco
   });
   return {
     server,
+    authenticator,
     close: () => {
       authenticator.close();
       return server.close();

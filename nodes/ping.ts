@@ -18,6 +18,7 @@ export default function (RED: NodeAPI): void {
     handleInput(this, async (message) => {
       const [connector] = connectorsFor(RED, configured, message['connector']);
       if (connector === undefined) return undefined;
+      if (message.reset === true) connector.reset();
       const { roundTripMs, serverTime } = await connector.client().ping();
       const ms = Math.round(roundTripMs * 100) / 100;
       message.payload = ms;

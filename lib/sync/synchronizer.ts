@@ -34,8 +34,9 @@ export interface SyncResult {
   readonly report: SyncReport;
 }
 
-const BATCH_BYTES = 2 * 1024 * 1024;
-const MAX_BATCH_ROWS = 20_000;
+/** Large, because a transaction touches nearly every page of the index over serial numbers, however few its rows. */
+const BATCH_BYTES = 6 * 1024 * 1024;
+const MAX_BATCH_ROWS = 40_000;
 const FINGERPRINT_BYTES = 20;
 /**
  * Runs a synchronisation to its end.

@@ -9,10 +9,16 @@ const TYPE = 'peer-connector';
 
 /** Registers a flow node with the connectors of its dialog, for as long as it lives. */
 export function useConnectors(RED: NodeAPI, node: Node, ids: readonly string[]): void {
-  const connectors = ids.map((id) => RED.nodes.getNode(id)).filter(isConnector);
-  for (const connector of connectors) connector.users[node.id] = node;
+  const connectors = (): PeerConnectorNode[] => ids.map((id) => RED.nodes.getNode(id)).filter(isConnector);
+  const register = (): void => {
+    for (const connector of connectors()) connector.users[node.id] = node;
+  };
+  register();
+  // A deploy may renew a connector without renewing the nodes that use it among others.
+  RED.events.on('flows:started', register);
   node.on('close', () => {
-    for (const connector of connectors) delete connector.users[node.id];
+    RED.events.off('flows:started', register);
+    for (const connector of connectors()) delete connector.users[node.id];
   });
 }
 

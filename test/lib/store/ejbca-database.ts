@@ -24,7 +24,13 @@ export interface Variant {
 }
 
 const TYPES = {
-  mysql: { text: 'VARCHAR(250) BINARY', long: 'LONGTEXT', dn: 'VARCHAR(767) BINARY', int: 'INT(11)', big: 'BIGINT(20)' },
+  mysql: {
+    text: 'VARCHAR(250) BINARY',
+    long: 'LONGTEXT',
+    dn: 'VARCHAR(767) BINARY',
+    int: 'INT(11)',
+    big: 'BIGINT(20)',
+  },
   postgres: { text: 'text', long: 'text', dn: 'text', int: 'integer', big: 'bigint' },
 } as const;
 
@@ -103,7 +109,12 @@ async function openAdmin(dialect: Dialect, database: string | undefined): Promis
   return {
     query: async (sql, values = []) => {
       number = 0;
-      return (await client.query(sql.replaceAll('?', () => `$${++number}`), [...values])).rows;
+      return (
+        await client.query(
+          sql.replaceAll('?', () => `$${++number}`),
+          [...values],
+        )
+      ).rows;
     },
     end: () => client.end(),
   };
@@ -158,7 +169,8 @@ export class EjbcaDatabase {
 
   /** A table as this variant spells it, quoted. */
   name(table: string): string {
-    const isFolded = this.dialect === 'mysql' ? this.#variant.spelling === 'lower' : this.#variant.spelling !== 'quoted';
+    const isFolded =
+      this.dialect === 'mysql' ? this.#variant.spelling === 'lower' : this.#variant.spelling !== 'quoted';
     return this.#quote(isFolded ? table.toLowerCase() : table);
   }
 
@@ -172,6 +184,25 @@ export class EjbcaDatabase {
       const values = some.flatMap((row) => names.map((name) => row[name]));
       await this.sql(`INSERT INTO ${this.name(table)} (${columns}) VALUES ${some.map(() => tuple).join()}`, values);
     }
+  }
+
+  /** Takes all rights from the user. */
+  async revoke(): Promise<void> {
+    const { user } = this.config;
+    if (this.dialect === 'mysql') await this.sql(`REVOKE ALL PRIVILEGES, GRANT OPTION FROM ${this.grantee}`);
+    else await this.sql(`REVOKE ALL ON ALL TABLES IN SCHEMA public FROM ${user}`);
+  }
+
+  /** Gives them back. */
+  async grant(): Promise<void> {
+    const { user, database } = this.config;
+    await this.revoke();
+    if (this.dialect === 'mysql') await this.sql(`GRANT SELECT ON ${database}.* TO ${this.grantee}`);
+    else await this.sql(`GRANT SELECT ON ALL TABLES IN SCHEMA public TO ${user}`);
+  }
+
+  get grantee(): string {
+    return this.dialect === 'mysql' ? `${this.config.user}@'127.0.0.1'` : this.config.user;
   }
 
   /** Connections of the user. */
@@ -188,7 +219,8 @@ export class EjbcaDatabase {
   async kill(): Promise<number> {
     const { user } = this.config;
     if (this.dialect === 'postgres') {
-      return (await this.sql('SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = ?', [user])).length;
+      return (await this.sql('SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = ?', [user]))
+        .length;
     }
     const found = await this.sql('SELECT ID AS id FROM information_schema.PROCESSLIST WHERE USER = ?', [user]);
     for (const { id } of found) await this.sql(`KILL ${Number(id)}`).catch(() => undefined);
