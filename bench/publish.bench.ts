@@ -14,8 +14,9 @@ import { SqliteStore } from '../lib/store/sqlite-store.ts';
 import { ALL_CAS } from '../lib/x509/ca-scope.ts';
 import { issueCertificate } from '../lib/x509/certificate-builder.ts';
 import { toPem } from '../lib/x509/pem.ts';
+import { authenticatorNode, connectorNode, flowNode } from '../test/helpers/peer-flow.ts';
 import { createTestPki, daysFromNow, KEY_MAKERS } from '../test/helpers/test-pki.ts';
-import { authenticatorNode, connectorNode, startFlow } from './node-red.ts';
+import { startFlow } from './node-red.ts';
 import { median, printTable, watchLoop } from './statistics.ts';
 
 const CERTIFICATES = 20_000;
@@ -37,28 +38,18 @@ export async function run(): Promise<Record<string, number>> {
         }),
       ),
     );
+  const { certificatePem, keyPem } = pki.vaServer;
+  const trusted = { certificatePem: pki.managementCa.certificatePem };
+  const settings = { server: { certificatePem, keyPem }, trusted, file: join(folder, 'va.sqlite') };
   const va = fork(new URL('./publish-server.ts', import.meta.url), {
-    env: {
-      ...process.env,
-      BENCH_VA: JSON.stringify({
-        certificate: pki.vaServer.certificatePem,
-        key: pki.vaServer.keyPem,
-        ca: pki.managementCa.certificatePem,
-        file: join(folder, 'va.sqlite'),
-      }),
-    },
+    env: { ...process.env, BENCH_VA: JSON.stringify(settings) },
   });
   const [{ port }] = (await once(va, 'message')) as [{ port: number }];
-  const { certificatePem: certificate, keyPem: key } = pki.caClient;
-  const getNode = await startFlow(
-    [
-      authenticatorNode(pki.managementCa.certificatePem),
-      connectorNode(`https://localhost:${port}${BASE_PATH}`, 4),
-      { id: 'publish', z: 'tab', type: 'peer-publish-cert', name: '', connectors: ['connector'], wires: [['out']] },
-      { id: 'out', z: 'tab', type: 'helper', wires: [] },
-    ],
-    { authenticator: { certificate, key } },
-  );
+  const getNode = await startFlow([
+    authenticatorNode('ca', pki.caClient, pki.managementCa),
+    connectorNode('connector', `https://localhost:${port}${BASE_PATH}`, { requestTimeoutMs: 60_000 }),
+    flowNode('publish', 'peer-publish-cert', ['out'], { connectors: ['connector'] }),
+  ]);
   const publish = getNode('publish');
   let onStored: () => void = () => undefined;
   getNode('out').on('input', (message: object) => {

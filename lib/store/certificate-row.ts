@@ -69,7 +69,7 @@ export function writeRow(writer: CborWriter, row: RowColumns): void {
  *
  * @throws PeerError ERR_MALFORMED_MESSAGE
  */
-export function readRow(reader: CborReader): RowColumns {
+function readRow(reader: CborReader): RowColumns {
   const start = reader.position;
   expectItems(reader, ROW_ITEMS);
   return {
@@ -112,11 +112,6 @@ export function encodeRow(data: CertificateData): Uint8Array<ArrayBuffer> {
   const writer = new CborWriter(256 + (data.certificate?.length ?? 0));
   writeRow(writer, toColumns(data));
   return writer.take();
-}
-
-/** Certificate data of bytes that hold one row. @throws PeerError ERR_MALFORMED_MESSAGE */
-export function decodeRow(bytes: Uint8Array): CertificateData {
-  return fromColumns(readRow(new CborReader(bytes)));
 }
 
 /**

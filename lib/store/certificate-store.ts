@@ -9,13 +9,6 @@ import type { CertificateData } from './certificate-data.ts';
 import type { RangeAsked, RangeQuestion, RowQuestion } from './range-comparison.ts';
 import type { RowFilter } from './row-filter.ts';
 
-/**
- * What became of one row:
- * `stored` new or newer than what stood; `unchanged` already there, or older than what stands;
- * `refused` not acceptable, with the cause in `WriteResult.refusals`.
- */
-export type Verdict = 'stored' | 'unchanged' | 'refused';
-
 /** Why one row was refused. */
 export interface Refusal {
   /** Position of the row in the call, from 0. */
@@ -31,7 +24,10 @@ export interface Refusal {
 
 /** The answer to a write, given after the commit has reached the disk. */
 export interface WriteResult {
-  /** One letter per row in the order of the call: `s` stored, `u` unchanged, `r` refused. */
+  /**
+   * One letter per row in the order of the call: `s` stored, it is new or newer than what stood; `u` unchanged, it was
+   * there already or is older than what stands; `r` refused, see `refusals`.
+   */
   readonly verdicts: string;
   readonly refusals: readonly Refusal[];
 }

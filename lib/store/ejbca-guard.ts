@@ -12,6 +12,7 @@ export class GuardedConnection implements SqlConnection {
   readonly #timeoutMs: number;
   readonly #name: string;
   readonly #waiting = new Set<(reason: unknown) => void>();
+  #ended: { readonly reason: unknown } | undefined;
 
   /**
    * @param timeoutMs for the answer to a statement, or for each piece of a scan
@@ -24,14 +25,14 @@ export class GuardedConnection implements SqlConnection {
   }
 
   query(sql: string, values?: readonly string[]): Promise<readonly SqlRow[]> {
-    return this.#guard(this.#connection.query(sql, values));
+    return this.#guard(() => this.#connection.query(sql, values));
   }
 
   async *scan(sql: string, values: readonly string[]): AsyncGenerator<readonly SqlRow[]> {
     const pieces = this.#connection.scan(sql, values)[Symbol.asyncIterator]();
     try {
       for (;;) {
-        const { done, value } = await this.#guard(pieces.next());
+        const { done, value } = await this.#guard(() => pieces.next());
         if (done === true) return;
         yield value;
       }
@@ -42,7 +43,7 @@ export class GuardedConnection implements SqlConnection {
   }
 
   beginSnapshot(): Promise<void> {
-    return this.#guard(this.#connection.beginSnapshot());
+    return this.#guard(() => this.#connection.beginSnapshot());
   }
 
   quote(name: string): string {
@@ -56,12 +57,14 @@ export class GuardedConnection implements SqlConnection {
   destroy(
     reason: unknown = new PeerError('ERR_STORE_UNAVAILABLE', `The connection to the ${this.#name} was ended`),
   ): void {
+    this.#ended ??= { reason };
     this.#connection.destroy();
     for (const reject of this.#waiting) reject(reason);
     this.#waiting.clear();
   }
 
-  #guard<T>(work: Promise<T>): Promise<T> {
+  #guard<T>(work: () => Promise<T>): Promise<T> {
+    if (this.#ended !== undefined) return Promise.reject(this.#ended.reason);
     return new Promise<T>((resolve, reject) => {
       const timer = setTimeout(() => this.destroy(this.#late()), this.#timeoutMs);
       this.#waiting.add(reject);
@@ -69,7 +72,7 @@ export class GuardedConnection implements SqlConnection {
         clearTimeout(timer);
         this.#waiting.delete(reject);
       };
-      work.finally(settled).then(resolve, reject);
+      work().finally(settled).then(resolve, reject);
     });
   }
 

@@ -1,6 +1,7 @@
 /**
  * EJBCA on MariaDB or MySQL, through the optional package mysql2.
  */
+import type { Readable } from 'node:stream';
 import type { Connection, ConnectionOptions, SslOptions } from 'mysql2';
 import { type EjbcaConfig, loadDriver, type SqlConnection, type SqlRow } from './ejbca-connection.ts';
 
@@ -16,14 +17,13 @@ const KEEP_ALIVE_DELAY_MS = 10_000;
 export async function connectMysql(config: EjbcaConfig, signal: AbortSignal): Promise<SqlConnection> {
   const { createConnection } = await loadDriver('mysql2', () => import('mysql2'));
   const connection = createConnection(optionsOf(config));
-  // A connection that is lost while nobody asks shows at the next call.
-  connection.on('error', () => undefined);
+  const opened = new MysqlConnection(connection);
   signal.addEventListener('abort', () => connection.destroy(), { once: true });
   await new Promise<void>((resolve, reject) => {
     signal.addEventListener('abort', () => reject(signal.reason), { once: true });
     connection.connect((error) => (error === null ? resolve() : reject(error)));
   });
-  return new MysqlConnection(connection);
+  return opened;
 }
 
 function optionsOf({ host, port, database, user, password, tls }: EjbcaConfig): ConnectionOptions {
@@ -45,9 +45,15 @@ function optionsOf({ host, port, database, user, password, tls }: EjbcaConfig): 
 
 class MysqlConnection implements SqlConnection {
   readonly #connection: Connection;
+  /** Results under way: a lost connection is told to nobody but the connection. */
+  readonly #streams = new Set<Readable>();
 
   constructor(connection: Connection) {
     this.#connection = connection;
+    // A connection that is lost while nobody asks shows at the next call.
+    connection.on('error', (error: Error) => {
+      for (const stream of this.#streams) stream.destroy(error);
+    });
   }
 
   query(sql: string, values: readonly string[] = []): Promise<readonly SqlRow[]> {
@@ -64,10 +70,12 @@ class MysqlConnection implements SqlConnection {
 
   async *scan(sql: string, values: readonly string[]): AsyncGenerator<readonly SqlRow[]> {
     const command = values.length > 0 ? this.#connection.execute(sql, [...values]) : this.#connection.query(sql);
+    const stream = command.stream({ highWaterMark: ROWS_PER_PIECE });
+    this.#streams.add(stream);
     let piece: SqlRow[] = [];
     let isComplete = false;
     try {
-      for await (const row of command.stream({ highWaterMark: ROWS_PER_PIECE })) {
+      for await (const row of stream) {
         piece.push(row as SqlRow);
         if (piece.length < ROWS_PER_PIECE) continue;
         yield piece;
@@ -75,6 +83,7 @@ class MysqlConnection implements SqlConnection {
       }
       isComplete = true;
     } finally {
+      this.#streams.delete(stream);
       // What is left of the result would still be read to its end.
       if (!isComplete) this.destroy();
     }

@@ -67,10 +67,14 @@ class PostgresConnection implements SqlConnection {
   async *scan(sql: string, values: readonly string[]): AsyncGenerator<readonly SqlRow[]> {
     const cursor = `ejbca_scan_${++this.#cursors}`;
     await this.query(`DECLARE ${cursor} NO SCROLL CURSOR FOR ${sql}`, values);
-    for (;;) {
-      const piece = await this.query(`FETCH ${ROWS_PER_PIECE} FROM ${cursor}`);
-      if (piece.length > 0) yield piece;
-      if (piece.length < ROWS_PER_PIECE) break;
+    const next = () => this.query(`FETCH ${ROWS_PER_PIECE} FROM ${cursor}`);
+    for (let coming = next(); ; ) {
+      const piece = await coming;
+      if (piece.length === 0) break;
+      // Read while this one is being worked on.
+      coming = next();
+      coming.catch(() => undefined);
+      yield piece;
     }
     await this.query(`CLOSE ${cursor}`);
   }

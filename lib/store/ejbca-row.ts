@@ -90,7 +90,8 @@ function columnsOf(values: SqlRow): RowColumns {
 function bodyOf(body: unknown, fingerprint: Uint8Array, skip: (fault: RowFault) => void): Uint8Array | null {
   const base64 = text(body);
   if (base64 === null) return null;
-  const certificate = Buffer.from(base64.replaceAll(/-----[^-]*-----/g, ''), 'base64');
+  const isPem = base64.includes('-----');
+  const certificate = Buffer.from(isPem ? base64.replaceAll(/-----[^-]*-----/g, '') : base64, 'base64');
   if (hash('sha1', certificate, 'buffer').equals(fingerprint)) return certificate;
   skip({
     code: 'ERR_INVALID_CERTIFICATE',

@@ -6,7 +6,7 @@ import { type EjbcaConfig, nameOf, type SqlConnection, toEjbcaError } from './ej
 import { GuardedConnection } from './ejbca-guard.ts';
 import { connectMysql } from './ejbca-mysql.ts';
 import { connectPostgres } from './ejbca-postgres.ts';
-import { type EjbcaTables, findTables } from './ejbca-tables.ts';
+import { type EjbcaTable, type EjbcaTables, findTables } from './ejbca-tables.ts';
 import type { RangeSums } from './range-sums.ts';
 
 const CONNECT_TIMEOUT_MS = 5_000;
@@ -115,7 +115,10 @@ export async function openSession(config: EjbcaConfig, isSnapshot: boolean): Pro
     abort.signal.addEventListener('abort', () => connection.destroy(abort.signal.reason), { once: true });
     // The snapshot first, so that what is found is what will be read.
     if (isSnapshot) await connection.beginSnapshot();
-    const tables = await findTables(connection, config.dialect);
+    const found = await findTables(connection, config.dialect);
+    // In a snapshot an empty table, as it is at most sites, stays empty.
+    const isSimple = isSnapshot && (await isEmpty(connection, found.noConflict));
+    const tables = isSimple ? { ...found, noConflict: undefined } : found;
     return { connection, tables, memory: isSnapshot ? { sums: new Map() } : undefined };
   } catch (error) {
     abort.abort(error);
@@ -123,6 +126,10 @@ export async function openSession(config: EjbcaConfig, isSnapshot: boolean): Pro
   } finally {
     clearTimeout(timer);
   }
+}
+
+async function isEmpty(connection: SqlConnection, table: EjbcaTable | undefined): Promise<boolean> {
+  return table !== undefined && (await connection.query(`SELECT 1 FROM ${table.name} LIMIT 1`)).length === 0;
 }
 
 function tooLate(config: EjbcaConfig): PeerError {

@@ -14,7 +14,7 @@ export const RANGE_LEVELS = 5;
 /** Ranges on the last level. */
 export const BUCKETS = 65_536;
 /** Ranges of the next level in one range. */
-export const FAN_OUT = 16;
+const FAN_OUT = 16;
 /** Bytes of a range's hash on the wire. */
 export const HASH_BYTES = 8;
 

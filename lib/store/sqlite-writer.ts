@@ -7,7 +7,7 @@ import { type CaScope, isCaInScope } from '../x509/ca-scope.ts';
 import { CERTIFICATE_STATUS } from './certificate-data.ts';
 import { faultOf, type RowColumns, type RowFault, readRows, rowDigest } from './certificate-row.ts';
 import type { Refusal } from './certificate-store.ts';
-import { replaces, replacesByTime } from './newest-wins.ts';
+import { replacesByTime } from './newest-wins.ts';
 import { bucketOf, HASH_BYTES } from './range-sums.ts';
 import { isConstraintFailure } from './sqlite-schema.ts';
 import type { WriteCall, WriteOutcome } from './store-engine.ts';
@@ -37,9 +37,9 @@ const SQL = {
   setBody: 'UPDATE CertificateData SET bodyId = ? WHERE fingerprint = ?',
   /** What nearly always decides; columns cost more than finding the row does. */
   standing:
-    'SELECT bodyId, issuerId, status, revocationReason, revocationDate, updateTime FROM CertificateData ' +
+    'SELECT bodyId, issuerId, digest, status, revocationReason, revocationDate, updateTime FROM CertificateData ' +
     'WHERE fingerprint = ?',
-  standingRow: `SELECT issuerDN, ${COLUMNS} FROM CertificateData JOIN Issuer USING (issuerId) WHERE fingerprint = ?`,
+  issuerDN: 'SELECT issuerDN FROM Issuer WHERE issuerId = ?',
   addCounts: 'UPDATE Counts SET total = total + ?, revoked = revoked + ?, withCertificate = withCertificate + ?',
   markBucket: 'INSERT OR IGNORE INTO DirtyBucket VALUES (?)',
 } as const;
@@ -49,6 +49,7 @@ type Statements = { readonly [K in keyof typeof SQL]: StatementSync };
 /** What is read of a row that stands. */
 interface Standing extends Pick<RowColumns, 'status' | 'revocationReason' | 'revocationDate' | 'updateTime'> {
   readonly issuerId: number;
+  readonly digest: Uint8Array;
   readonly bodyId: number | null;
 }
 
@@ -164,12 +165,12 @@ export class SqliteWriter {
   ): 's' | 'u' | RowFault {
     const { fingerprint } = row;
     if (standing.issuerId !== issuerId) {
-      const { issuerDN } = this.#standingRow(fingerprint);
+      const issuerDN = String(this.#sql.issuerDN.get(standing.issuerId)?.issuerDN);
       if (!isCaInScope(issuerDN, scope)) return notAuthorized(issuerDN);
     }
     const addsBody = standing.bodyId === null && row.certificate !== null;
     const bodyId = addsBody ? this.#transaction.nextBody : standing.bodyId;
-    const wins = replacesByTime(row, standing) ?? replaces(row, this.#standingRow(fingerprint));
+    const wins = replacesByTime(row, standing) ?? Buffer.compare(digestOf(row), standing.digest) > 0;
     if (!wins && !addsBody) return 'u';
     if (addsBody) this.#addBody(row.certificate);
     if (wins) this.#update(row, issuerId, bodyId);
@@ -177,13 +178,6 @@ export class SqliteWriter {
     if (wins) this.#transaction.revoked += isRevoked(row) - isRevoked(standing);
     this.#transaction.buckets.add(bucketOf(fingerprint));
     return 's';
-  }
-
-  #standingRow(fingerprint: Uint8Array): RowColumns {
-    const { cAFingerprint, ...columns } = this.#sql.standingRow.get(fingerprint) as unknown as RowColumns & {
-      readonly cAFingerprint: Uint8Array | null;
-    };
-    return { ...columns, fingerprint, caFingerprint: cAFingerprint, certificate: null };
   }
 
   #update(row: RowColumns, issuerId: number, bodyId: number | null): void {

@@ -47,7 +47,7 @@ export interface DebugMessage {
 }
 
 /** The settings of a Node-RED that keeps to itself: nothing is fetched, installed or reported. */
-export function nodeRedSettings(userDir: string, port: number): Record<string, unknown> {
+function nodeRedSettings(userDir: string, port: number): Record<string, unknown> {
   return {
     uiHost: '127.0.0.1',
     uiPort: port,

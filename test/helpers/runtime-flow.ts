@@ -30,7 +30,8 @@ export interface Outcome {
   readonly caught?: Message;
 }
 
-const NAMES = [
+/** The nodes of the package, by file name. */
+export const NODE_NAMES = [
   'remote-authenticator',
   'peer-connector',
   'peer-endpoint',
@@ -61,7 +62,9 @@ export type RuntimeFlow = Awaited<ReturnType<typeof runFlow>>;
  */
 export async function runFlow(nodes: readonly FlowNode[]) {
   await startOnce();
-  const loaded = await Promise.all(NAMES.map(async (name) => (await import(`../../dist/nodes/${name}.js`)).default));
+  const loaded = await Promise.all(
+    NODE_NAMES.map(async (name) => (await import(`../../dist/nodes/${name}.js`)).default),
+  );
   const { flow, credentials } = split(nodes);
   await helper.load([...loaded, require(TLS_CONFIG)], flow as never, credentials as never);
   const outputs: Message[] = [];
@@ -121,7 +124,8 @@ export async function runFlow(nodes: readonly FlowNode[]) {
   };
 }
 
-function split(nodes: readonly FlowNode[]) {
+/** A flow and its credentials, as the runtime wants them. */
+export function split(nodes: readonly FlowNode[]) {
   const frame: FlowNode[] = [
     { id: 'tab', type: 'tab', label: 'test' },
     flowNode('out', 'helper', []),

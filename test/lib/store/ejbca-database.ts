@@ -157,7 +157,13 @@ export class EjbcaDatabase {
 
   /** Empty tables of a variant in place of those that are there. */
   async reset(variant: Variant = {}): Promise<void> {
-    for (const name of await this.#tableNames()) await this.sql(`DROP TABLE ${this.#quote(name)}`);
+    const names = await this.#tableNames();
+    if (names.length > 0 && JSON.stringify(variant) === JSON.stringify(this.#variant)) {
+      // Several times as fast as making them anew.
+      for (const name of names) await this.sql(`DELETE FROM ${this.#quote(name)}`);
+      return;
+    }
+    for (const name of names) await this.sql(`DROP TABLE ${this.#quote(name)}`);
     this.#variant = variant;
     const tables = variant.tables ?? ['CertificateData', 'NoConflictCertificateData', 'Base64CertData'];
     for (const table of tables) await this.sql(this.#createTable(table));
@@ -215,16 +221,23 @@ export class EjbcaDatabase {
     return Number((await this.sql(sql, [user]))[0]?.['n']);
   }
 
-  /** Ends the connections of the user from the side of the server. */
+  /** Ends the connections of the user from the side of the server; gives how many there were. */
   async kill(): Promise<number> {
-    const { user } = this.config;
-    if (this.dialect === 'postgres') {
-      return (await this.sql('SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = ?', [user]))
-        .length;
-    }
-    const found = await this.sql('SELECT ID AS id FROM information_schema.PROCESSLIST WHERE USER = ?', [user]);
-    for (const { id } of found) await this.sql(`KILL ${Number(id)}`).catch(() => undefined);
-    return found.length;
+    const { count, kill } = await this.aim();
+    await kill();
+    return count;
+  }
+
+  /** What `kill` does, in two steps. */
+  async aim(): Promise<{ readonly count: number; readonly kill: () => Promise<unknown> }> {
+    const sql =
+      this.dialect === 'mysql'
+        ? 'SELECT ID AS id FROM information_schema.PROCESSLIST WHERE USER = ?'
+        : 'SELECT pid AS id FROM pg_stat_activity WHERE usename = ?';
+    const ids = (await this.sql(sql, [this.config.user])).map(({ id }) => Number(id));
+    const one = (id: number): string =>
+      this.dialect === 'mysql' ? `KILL ${id}` : `SELECT pg_terminate_backend(${id})`;
+    return { count: ids.length, kill: () => Promise.all(ids.map((id) => this.sql(one(id)).catch(() => undefined))) };
   }
 
   async drop(): Promise<void> {
