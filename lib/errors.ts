@@ -33,7 +33,6 @@ const FAILURES = {
   ERR_MALFORMED_MESSAGE: { status: 400, title: 'The message is malformed', retryable: false },
   ERR_TOO_LARGE: { status: 413, title: 'The message is too large', retryable: false },
   ERR_TOO_SLOW: { status: 408, title: 'The message did not arrive in time', retryable: true },
-  ERR_UNSUPPORTED_VERSION: { status: 400, title: 'The protocol version is not supported', retryable: false },
   ERR_STORE_UNAVAILABLE: { status: 503, title: 'The certificate store cannot be used', retryable: true },
   ERR_STORE_FULL: { status: 507, title: 'The disk of the certificate store is full', retryable: true },
   ERR_STORE_NOT_A_DATABASE: { status: 500, title: 'The store file is not a certificate store', retryable: false },

@@ -7,7 +7,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { rootCertificates } from 'node:tls';
-import { demoPki } from './demo/demo-pki.ts';
+import { CERTIFICATES_IN_STORE, demoPki } from './demo/demo-pki.ts';
 import { exampleFiles, readExample } from './helpers/examples.ts';
 import { freePort, type NodeRed, startNodeRed } from './helpers/node-red.ts';
 
@@ -33,6 +33,20 @@ const EXPECTATIONS: Record<string, (nodeRed: NodeRed) => Promise<void>> = {
     assert.ok((value as number) > 0);
     const status = await nodeRed.waitFor(() => nodeRed.statuses.get('ping02ping')?.at(-1), 'the status of the ping');
     assert.match(String(status['text']), /^[\d.]+ ms$/);
+  },
+
+  '04 Synchronize a new VA.json': async (nodeRed) => {
+    type Numbers = {
+      readonly phase: string;
+      readonly total: number;
+      readonly pushed: number;
+      readonly roundTrips: number;
+    };
+    const rows = CERTIFICATES_IN_STORE + 1;
+    const { value } = await nodeRed.waitForDebug('sync04result', (numbers: Numbers) => numbers.phase === 'finished');
+    assert.equal((value as Numbers).total, rows);
+    await nodeRed.waitForDebug('sync04progress', (percent: unknown) => percent === 100);
+    await nodeRed.waitForDebug('sync04report', (yaml: unknown) => /failureCount: 0/.test(String(yaml)));
   },
 
   '03 Publish certificates.json': async (nodeRed) => {

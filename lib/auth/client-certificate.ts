@@ -5,6 +5,7 @@
  * endpoint lets the handshake finish, judges here and closes. Fail closed: only a socket that
  * OpenSSL verified without any finding is accepted.
  */
+import type { X509Certificate } from 'node:crypto';
 import type { TLSSocket } from 'node:tls';
 import { readCertificate } from '../x509/certificate.ts';
 import type { PeerIdentity } from './role.ts';
@@ -47,7 +48,7 @@ export interface AuthenticatedPeer extends PeerIdentity {
 
 /** Accepted with its facts, or refused with the cause and, for the log, who it claimed to be. */
 export type ClientVerdict =
-  | { readonly accepted: true; readonly peer: AuthenticatedPeer }
+  | { readonly accepted: true; readonly peer: AuthenticatedPeer; readonly certificate: X509Certificate }
   | { readonly accepted: false; readonly cause: RefusalCause; readonly subjectDN: string };
 
 /** Judges the client certificate of a socket whose handshake is complete. */
@@ -64,6 +65,7 @@ export function judgeClientCertificate(socket: TLSSocket): ClientVerdict {
   const issuer = certificate.issuerCertificate?.raw;
   return {
     accepted: true,
+    certificate,
     peer: {
       fingerprint,
       subjectDN,

@@ -50,6 +50,8 @@ type Mutable<T> = { -readonly [K in keyof T]: T[K] };
 
 const MAX_PEERS = 1_000;
 
+type Contact = Pick<IncomingPeer, 'id' | 'subjectDN' | 'issuerDN' | 'serialNumber' | 'address'>;
+
 /** Remembers incoming peers. */
 export class IncomingConnections {
   readonly #peers = new Map<string, Mutable<IncomingPeer>>();
@@ -74,7 +76,8 @@ export class IncomingConnections {
    *
    * @returns whether it was the first contact
    */
-  connected(peer: Pick<IncomingPeer, 'id' | 'subjectDN' | 'issuerDN' | 'serialNumber' | 'address'>): boolean {
+  connected({ id, subjectDN, issuerDN, serialNumber, address }: Contact): boolean {
+    const peer = { id, subjectDN, issuerDN, serialNumber, address };
     const known = this.#peers.get(peer.id);
     const time = this.#timestamp();
     const entry = known ?? { ...EMPTY, firstSeen: time };

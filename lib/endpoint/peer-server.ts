@@ -9,13 +9,13 @@ import { createServer as createTlsServer, type TLSSocket, type Server as TlsServ
 import { judgeClientCertificate } from '../auth/client-certificate.ts';
 import type { Role } from '../auth/role.ts';
 import { PeerError, toPeerError } from '../errors.ts';
-import type { RemoteAuthenticator } from '../keybinding/remote-authenticator.ts';
+import { isTrusted, type RemoteAuthenticator, type TrustEntry } from '../keybinding/remote-authenticator.ts';
 import type { CertificateStore, WriteResult } from '../store/certificate-store.ts';
 import { sendAnswer, sendProblem } from './answer.ts';
 import { type DispatchContext, dispatch } from './dispatch.ts';
 import { IncomingConnections, type IncomingEvent, type StandingEvent } from './incoming-connections.ts';
 import { IncomingPeerConnection } from './incoming-peer-connection.ts';
-import { refuseConnection } from './refuse-connection.ts';
+import { refuseBytes, refuseConnection } from './refuse-connection.ts';
 import { BodyBudget } from './request-body.ts';
 
 /** Settings of the incoming side. */
@@ -60,6 +60,7 @@ export class PeerServer {
   readonly #perAddress = new Map<string, number>();
   readonly #budget = new BodyBudget(MAX_BODY_BYTES_AT_ONCE);
   #roles: readonly Role[];
+  #trust: readonly TrustEntry[] = [];
   #timer: NodeJS.Timeout | undefined;
 
   /** @throws PeerError what reading the identity throws */
@@ -78,6 +79,9 @@ export class PeerServer {
       },
       (request, response) => void this.#serve(request, response),
     );
+    // A server that does not listen itself looks after its time limits only when told that it does.
+    this.#http.emit('listening');
+    this.#http.on('clientError', refuseBytes);
     this.#tls = createTlsServer({
       ...this.#tlsOptions(),
       handshakeTimeout: HANDSHAKE_MS,
@@ -137,7 +141,8 @@ export class PeerServer {
   }
 
   #tlsOptions() {
-    const { options } = this.#options.authenticator.load();
+    const { options, trust } = this.#options.authenticator.load();
+    this.#trust = trust;
     return {
       ...options,
       ca: [...options.ca],
@@ -169,6 +174,11 @@ export class PeerServer {
         const id = subjectDN === '' ? address : `${subjectDN} (${address})`;
         this.incoming.connected({ id, subjectDN, issuerDN: '', serialNumber: '', address });
         return this.#refuse(socket, id, new PeerError('ERR_NOT_AUTHENTICATED', `Client certificate: ${cause}`));
+      }
+      if (!isTrusted(verdict.certificate, this.#trust)) {
+        const error = new PeerError('ERR_NOT_AUTHENTICATED', 'Client certificate: not one that the trust list names');
+        this.incoming.connected({ ...verdict.peer, id: verdict.peer.fingerprint, address });
+        return this.#refuse(socket, verdict.peer.fingerprint, error);
       }
       await this.#admit(socket, new IncomingPeerConnection(verdict.peer, socket));
     } catch (error) {

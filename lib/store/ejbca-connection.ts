@@ -4,6 +4,7 @@
  * Owns what is asked of a connection, its configuration and how its failures are told. The drivers are in
  * `ejbca-mysql.ts` and `ejbca-postgres.ts`.
  */
+import { isIP } from 'node:net';
 import { PeerError } from '../errors.ts';
 
 /** Where an EJBCA database is and who reads it; the user needs nothing but SELECT. Plain data. */
@@ -49,7 +50,7 @@ export interface SqlConnection {
 }
 
 /** Refuses what cannot be a configuration. @throws PeerError ERR_INVALID_CONFIG */
-export function checkEjbcaConfig({ dialect, host, port, database, user }: EjbcaConfig): void {
+export function checkEjbcaConfig({ dialect, host, port, database, user, tls }: EjbcaConfig): void {
   const refuse = (what: string): never => {
     throw new PeerError('ERR_INVALID_CONFIG', `The EJBCA database has ${what}`);
   };
@@ -58,6 +59,9 @@ export function checkEjbcaConfig({ dialect, host, port, database, user }: EjbcaC
   for (const [what, value] of Object.entries({ host, database, user })) {
     if (typeof value !== 'string' || value.trim() === '') refuse(`no ${what}`);
   }
+  // The driver would look for `localhost` in the certificate.
+  if (dialect === 'mysql' && tls !== undefined && isIP(host) !== 0)
+    refuse(`the address ${host}; TLS needs a host name`);
 }
 
 /**

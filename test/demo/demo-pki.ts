@@ -5,6 +5,10 @@
 import { type KeyObject, randomBytes } from 'node:crypto';
 import { existsSync, mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { readCertificateInput } from '../../lib/publisher/certificate-input.ts';
+import { encodeRow } from '../../lib/store/certificate-row.ts';
+import { SqliteStore } from '../../lib/store/sqlite-store.ts';
+import { ALL_CAS } from '../../lib/x509/ca-scope.ts';
 import {
   type Credential,
   daysFromNow,
@@ -21,6 +25,8 @@ export type PeerVariables = Readonly<Record<`PEER_${string}`, string>>;
 const MANAGEMENT_CA_DN = 'CN=Management CA,O=Demo,C=SE';
 const VALID_DAYS = 730;
 const RSA_KEYS = 4;
+/** What the CA's own store holds besides its CA. */
+export const CERTIFICATES_IN_STORE = 60;
 
 /**
  * The variables for the PKI in a folder; made at the first call, kept from then on.
@@ -68,6 +74,7 @@ function makePki(folder: string, certificates: number): PeerVariables {
     PEER_TRUSTED_CA: writeCertificate(folder, 'management-ca', managementCa),
     PEER_TRUSTED_CA_DN: MANAGEMENT_CA_DN,
     PEER_STORE: join(folder, 'va.sqlite'),
+    PEER_CA_STORE: fillStore(join(folder, 'ca.sqlite'), issueBundle(CERTIFICATES_IN_STORE)),
     PEER_BUNDLE: bundle,
   };
 }
@@ -87,6 +94,19 @@ function issueBundle(certificates: number): readonly string[] {
     return issue(issuingCa, { subjectDN: `CN=user ${index + 1},O=Demo,C=SE` }, () => makeKey(index)).certificatePem;
   });
   return [issuingCa.certificatePem, ...issued];
+}
+
+/** A store file of the CA with these certificates; gives its path. */
+function fillStore(file: string, pems: readonly string[]): string {
+  const items = readCertificateInput(pems, Date.now());
+  const rows = items.map((item) => {
+    if ('failure' in item) throw item.failure;
+    return encodeRow(item.row);
+  });
+  const store = new SqliteStore(file);
+  store.writeGroup([{ rows, scope: ALL_CAS }]);
+  store.close();
+  return file;
 }
 
 function writeCertificate(folder: string, name: string, { certificatePem }: Credential): string {

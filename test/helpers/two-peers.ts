@@ -25,6 +25,7 @@ interface TwoPeersOptions {
   readonly roles?: readonly Role[];
   readonly client?: Credential;
   readonly clientTrust?: readonly TrustEntry[];
+  readonly serverTrust?: readonly TrustEntry[];
   readonly server?: Credential;
   readonly pool?: Partial<PoolOptions>;
   readonly endpoint?: Partial<PeerServerOptions>;
@@ -44,7 +45,7 @@ export async function startTwoPeers(options: TwoPeersOptions = {}) {
   const server = new PeerServer({
     port: 0,
     host: '127.0.0.1',
-    authenticator: authenticatorOf(options.server ?? pki.vaServer),
+    authenticator: authenticatorOf(options.server ?? pki.vaServer, options.serverTrust),
     roles: options.roles ?? [caRole()],
     ...(options.store && { store: options.store }),
     software: 'test',

@@ -98,6 +98,12 @@ describe('peer endpoint', () => {
       await assert.rejects(client.ping(), { code: 'ERR_NOT_AUTHENTICATED', message: 'Client certificate: revoked' });
     });
 
+    it('a certificate that its trust list does not name', async () => {
+      const trust = [{ caDer: pki.managementCa.certificate, serialNumber: '1' }];
+      const { client } = await start({ serverTrust: trust });
+      await assert.rejects(client.ping(), { code: 'ERR_NOT_AUTHENTICATED', message: /trust list/ });
+    });
+
     it('before a byte of a body is read', async () => {
       const { server } = await start();
       const { expired } = pki.strangers();
@@ -265,7 +271,7 @@ describe('peer endpoint', () => {
     });
 
     it('refuses headers that are too large', async () => {
-      assert.match(await raw(post('/ping', `X: ${'x'.repeat(20_000)}`)), /^HTTP\/1\.1 431 /);
+      assert.match(await raw(post('/ping', `X: ${'x'.repeat(20_000)}`)), /^HTTP\/1\.1 413 .*ERR_TOO_LARGE/s);
     });
 
     it('refuses two lengths, and a length beside chunks', async () => {
@@ -324,6 +330,19 @@ describe('peer endpoint', () => {
       ]);
       await assert.rejects(openSocket(server.port, tlsOf(pki.caClient)));
       for (const socket of sockets) socket.destroy();
+    });
+
+    it('waits fifteen seconds for headers and no longer', async function () {
+      this.timeout(30_000);
+      const begun = performance.now();
+      const answer = await raw(`POST ${BASE_PATH}/ping HTTP/1.1\r\nHost: x\r\n`);
+      assert.match(answer, /^HTTP\/1\.1 408 .*ERR_TOO_SLOW/s);
+      const seconds = (performance.now() - begun) / 1_000;
+      assert.ok(seconds > 13 && seconds < 20, `${seconds} s`);
+    });
+
+    it('answers what is no HTTP by name', async () => {
+      assert.match(await raw('\x00\x01\x02 nonsense\r\n\r\n'), /^HTTP\/1\.1 400 .*ERR_MALFORMED_MESSAGE/s);
     });
 
     it('survives a client that leaves in the middle of a body', async () => {

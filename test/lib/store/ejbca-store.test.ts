@@ -594,7 +594,12 @@ function describeSource(dialect: Dialect, skip: string | undefined): void {
       'no host': [{ host: ' ' }, 'ERR_INVALID_CONFIG'],
       'another make': [{ dialect: 'oracle' as 'mysql' }, 'ERR_INVALID_CONFIG'],
       'TLS where the server has none': [{ host: 'localhost', tls: {} }, 'ERR_STORE_UNAVAILABLE'],
-      ...(dialect === 'mysql' ? { 'a wrong password': [{ password: 'wrong secret' }, 'ERR_INVALID_CONFIG'] } : {}),
+      ...(dialect === 'mysql'
+        ? {
+            'a wrong password': [{ password: 'wrong secret' }, 'ERR_INVALID_CONFIG'],
+            'TLS to an address': [{ tls: {} }, 'ERR_INVALID_CONFIG'],
+          }
+        : {}),
     };
     for (const [what, [change, code]] of Object.entries(WRONG)) {
       it(`refuses ${what}, and keeps the password to itself`, async () => {
