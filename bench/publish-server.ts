@@ -24,7 +24,10 @@ const getNode = await startFlow([
   flowNode('incoming', 'peer-incoming-auth', [], { endpoint: 'endpoint' }),
 ]);
 const endpoint = getNode('endpoint') as unknown as { readonly port: () => number | undefined };
-while (endpoint.port() === undefined) await new Promise((resolve) => setTimeout(resolve, 20));
+for (let tries = 0; endpoint.port() === undefined; tries++) {
+  if (tries > 250) throw new Error('The endpoint does not listen');
+  await new Promise((resolve) => setTimeout(resolve, 20));
+}
 
 const loop = watchLoop();
 process.on('message', () => process.send?.({ loopDelayMaxMs: loop.maxMs() }));
