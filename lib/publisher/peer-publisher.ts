@@ -24,11 +24,11 @@ interface Waiting {
   readonly reject: (error: PeerError) => void;
 }
 
-const MAX_ROWS_PER_REQUEST = 2_000;
+const MAX_ROWS_PER_REQUEST = 1_000;
 const MAX_BYTES_PER_REQUEST = 4 * 1024 * 1024;
 const MAX_REQUESTS = 2;
 /** Every answered row wakes a flow; so many flows may run before the event loop gets its turn. */
-const ROWS_PER_TURN = 100;
+const ROWS_PER_TURN = 25;
 const MAX_WAITING_ROWS = 200_000;
 
 /** Gathers rows for one peer connector. */

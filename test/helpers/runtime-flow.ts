@@ -30,8 +30,7 @@ export interface Outcome {
   readonly caught?: Message;
 }
 
-/** The nodes of the package, by file name. */
-export const NODE_NAMES = [
+const NODE_NAMES = [
   'remote-authenticator',
   'peer-connector',
   'peer-endpoint',
@@ -124,8 +123,7 @@ export async function runFlow(nodes: readonly FlowNode[]) {
   };
 }
 
-/** A flow and its credentials, as the runtime wants them. */
-export function split(nodes: readonly FlowNode[]) {
+function split(nodes: readonly FlowNode[]) {
   const frame: FlowNode[] = [
     { id: 'tab', type: 'tab', label: 'test' },
     flowNode('out', 'helper', []),
