@@ -120,7 +120,7 @@ describe('readCertificate', () => {
 
   it('reads a certificate of exactly the largest size', () => {
     const der = padded(MAX_CERTIFICATE_BYTES);
-    assert.equal(der.length, 1_048_576);
+    assert.equal(der.length, 524_288);
     assert.equal(readCertificate(der).subjectDN, 'CN=odd');
   });
 
@@ -151,9 +151,9 @@ describe('odd certificates that are read', () => {
     assert.deepEqual(read, ['-1', '0', '5', '0']);
   });
 
-  it('carries a serial number of a megabyte that is padding', () => {
-    const content = new Uint8Array(1_000_000);
-    content[999_999] = 5;
+  it('carries a serial number of half a megabyte that is padding', () => {
+    const content = new Uint8Array(500_000);
+    content[499_999] = 5;
     assert.equal(readCertificate(assemble({ serialNumber: element(0x02, content) })).serialNumber, '5');
   });
 
