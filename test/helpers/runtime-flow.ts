@@ -38,6 +38,7 @@ const NODE_NAMES = [
   'peer-role',
   'ping',
   'publish-cert',
+  'sync',
   'incoming-auth',
 ];
 const require = createRequire(import.meta.url);
