@@ -37,6 +37,8 @@ describe('sync node', () => {
     flow = undefined;
     await va.close();
     await store.close();
+    // The runtime in this process has no user directory; a run that was broken off would go on in the next test.
+    rmSync('peer-sync', { recursive: true, force: true });
   });
 
   after(() => rmSync(folder, { recursive: true }));
