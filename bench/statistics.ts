@@ -22,9 +22,14 @@ function format(value: number): string {
 }
 
 /** Watches how long the event loop is held; milliseconds above the sampling interval. */
-export function watchLoop(): { readonly maxMs: () => number } {
+export function watchLoop() {
   const resolution = 5;
   const histogram = monitorEventLoopDelay({ resolution });
   histogram.enable();
-  return { maxMs: () => Math.max(0, histogram.max / 1e6 - resolution) };
+  return {
+    maxMs: (): number => Math.max(0, histogram.max / 1e6 - resolution),
+    /** Looks away, while the benchmark itself prepares something. */
+    pause: (): void => void histogram.disable(),
+    resume: (): void => void histogram.enable(),
+  };
 }

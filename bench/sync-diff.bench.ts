@@ -17,6 +17,7 @@ const DIFFERENCES = [0, 100, 10_000];
 const ROUNDS = 5;
 /** 20 bytes of fingerprint and 8 of state. */
 const PAIR_BYTES = 28;
+const loop = watchLoop();
 
 interface Measured {
   readonly rows: number;
@@ -28,7 +29,7 @@ interface Measured {
 
 export async function run(): Promise<Record<string, number>> {
   const folder = mkdtempSync(join(tmpdir(), 'bench-sync-diff-'));
-  const loop = watchLoop();
+  loop.pause();
   const measured: Measured[] = [];
   for (const rows of SIZES)
     for (const differing of DIFFERENCES) if (differing < rows) measured.push(await measure(folder, rows, differing));
@@ -87,6 +88,7 @@ async function measure(folder: string, rows: number, differing: number): Promise
   });
   await fillStore(again, changes);
   const { client, stop } = await startVa(vaFile);
+  loop.resume();
   const task = { source: again, client, filter: EVERY_ROW, isDryRun: true, maxRowsPerSecond: 0, batchRows: 0 };
   const progresses: SyncProgress[] = [];
   const times: number[] = [];
@@ -99,6 +101,7 @@ async function measure(folder: string, rows: number, differing: number): Promise
     times.push(performance.now() - begun);
     progresses.push(progress);
   }
+  loop.pause();
   await stop();
   await again.close();
   const [progress] = progresses;

@@ -20,6 +20,7 @@ const ROWS = 1_000_000;
 const ROWS_WITH_BODY = 200_000;
 const FEW_ROWS = 100_000;
 const MANY_ROWS = 5_000_000;
+const loop = watchLoop();
 
 interface Filled {
   readonly rate: number;
@@ -31,7 +32,7 @@ interface Filled {
 
 export async function run(): Promise<Record<string, number>> {
   const folder = mkdtempSync(join(tmpdir(), 'bench-sync-full-'));
-  const loop = watchLoop();
+  loop.pause();
   const bare = await compare(folder, 'bare', () => benchRows(ROWS), ROWS);
   const full = await compare(folder, 'full', () => benchRowsWithBody(ROWS_WITH_BODY), ROWS_WITH_BODY);
   const few = await memoryOf(folder, FEW_ROWS);
@@ -103,9 +104,11 @@ async function fill(folder: string, source: WorkerStore, count: number): Promise
   removeStore(file);
   const { client, stop } = await startVa(file);
   const task = { source, client, filter: EVERY_ROW, isDryRun: false, maxRowsPerSecond: 0, batchRows: 0 };
+  loop.resume();
   const begun = performance.now();
   const { progress } = await synchronize(task, new AbortController().signal, () => undefined);
   const seconds = (performance.now() - begun) / 1_000;
+  loop.pause();
   const { total, memoryGrowthMb, loopDelayMaxMs } = await stop();
   if (total !== count) throw new Error(`${total} rows arrived, not ${count}`);
   return {

@@ -9,6 +9,7 @@ import { RemoteAuthenticator, type TrustEntry } from '../lib/keybinding/remote-a
 import { readPem } from '../lib/x509/pem.ts';
 import { parseSerialNumber } from '../lib/x509/serial-number.ts';
 import { configNode } from './shared/node-config.ts';
+import type { TlsConfigNode } from './shared/tls-config.ts';
 
 interface TrustField {
   readonly source: 'file' | 'pasted';
@@ -37,12 +38,6 @@ interface Credentials {
 export interface RemoteAuthenticatorNode extends Node<Credentials> {
   /** @throws PeerError when the configuration is not usable */
   readonly open: () => RemoteAuthenticator;
-}
-
-/** What the core tls-config node offers to other nodes. */
-interface TlsConfigNode extends Node {
-  readonly valid: boolean;
-  addTLSOptions(options: Record<string, unknown>): Record<string, unknown>;
 }
 
 export default function (RED: NodeAPI): void {

@@ -70,6 +70,15 @@ export class CborWriter {
     this.#length += value.length;
   }
 
+  /** @param value bytes in hexadecimal digits */
+  hex(value: string | null): void {
+    if (value === null) return this.null();
+    const length = value.length / 2;
+    this.#head(BYTES, length);
+    this.#reserve(length);
+    this.#length += this.#buffer.write(value, this.#length, 'hex');
+  }
+
   text(value: string | null): void {
     if (value === null) return this.null();
     // Nearly every name is short and ASCII; where the guess of one byte per character is wrong, it is written again.

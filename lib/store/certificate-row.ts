@@ -8,6 +8,7 @@
 import { hash } from 'node:crypto';
 import type { PeerErrorCode } from '../errors.ts';
 import { MAX_CERTIFICATE_BYTES } from '../x509/certificate.ts';
+import { REVOCATION_REASONS } from '../x509/revocation-reason.ts';
 import { decimalFromInteger, integerFromDecimal } from '../x509/serial-number.ts';
 import { CborReader, CborWriter, expectItems } from './cbor.ts';
 import { CERTIFICATE_STATUS, type CertificateData } from './certificate-data.ts';
@@ -101,10 +102,22 @@ function readRow(reader: CborReader): RowColumns {
  * @throws PeerError ERR_MALFORMED_MESSAGE
  */
 export function readRows(bytes: Uint8Array): readonly RowColumns[] {
+  return [...readBlocks(bytes, Number.MAX_SAFE_INTEGER)].flat();
+}
+
+/**
+ * The rows of a stream, some at a time: of many rows only few are in memory.
+ *
+ * @param most rows of a block
+ * @throws PeerError ERR_MALFORMED_MESSAGE, when it gets there
+ */
+export function* readBlocks(bytes: Uint8Array, most: number): Generator<readonly RowColumns[]> {
   const reader = new CborReader(bytes);
-  const rows: RowColumns[] = [];
-  while (!reader.isAtEnd) rows.push(readRow(reader));
-  return rows;
+  while (!reader.isAtEnd) {
+    const rows: RowColumns[] = [];
+    while (!reader.isAtEnd && rows.length < most) rows.push(readRow(reader));
+    yield rows;
+  }
 }
 
 /** Certificate data as bytes. */
@@ -167,6 +180,8 @@ const MAX_SERIAL_BYTES = 1_024;
 const MAX_KEY_ID_BYTES = 256;
 /** Beyond it a JavaScript Date does not go. */
 const MAX_TIME = 8.64e15;
+/** RFC 5280 section 5.3.1; -1 = not revoked. */
+const REASONS: ReadonlySet<number> = new Set([-1, ...Object.values(REVOCATION_REASONS)]);
 const STATUSES: ReadonlySet<number> = new Set(Object.values(CERTIFICATE_STATUS));
 
 /** Looks at the values of a well-formed row; undefined = nothing is wrong. */
@@ -184,12 +199,22 @@ export function faultOf(row: RowColumns): RowFault | undefined {
 
 /** Plain comparisons, because this runs for every row of a synchronisation. */
 function wrongValueOf(row: RowColumns): string | undefined {
+  return wrongStateOf(row) ?? wrongNameOf(row);
+}
+
+function wrongStateOf(row: RowColumns): string | undefined {
   if (row.fingerprint.length !== FINGERPRINT_BYTES) return 'a fingerprint that is not 20 bytes';
   if (!STATUSES.has(row.status)) return `an unknown status ${row.status}`;
-  if (row.revocationReason < -1 || row.revocationReason > 10)
-    return `an unknown revocation reason ${row.revocationReason}`;
+  if (!REASONS.has(row.revocationReason)) return `an unknown revocation reason ${row.revocationReason}`;
   if (!(isTime(row.updateTime) && isTime(row.revocationDate) && isTime(row.expireDate) && isTime(row.notBefore)))
     return 'a time out of range';
+  if (row.type < 0 || row.crlPartitionIndex < 0) return 'a negative type or CRL partition';
+  if (!(isInt(row.type) && isInt(row.crlPartitionIndex) && isInt(row.certificateProfileId)))
+    return 'a type, CRL partition or certificate profile beyond 32 bits';
+  return undefined;
+}
+
+function wrongNameOf(row: RowColumns): string | undefined {
   if (!isShortestInteger(row.serialNumber))
     return 'a serial number that is empty, too long or not in its shortest form';
   if (!(isText(row.issuerDN) && isText(row.subjectDN) && isText(row.username) && isText(row.tag)))
@@ -198,8 +223,12 @@ function wrongValueOf(row: RowColumns): string | undefined {
     return 'a CA fingerprint that is not 20 bytes';
   if (row.subjectKeyId !== null && row.subjectKeyId.length > MAX_KEY_ID_BYTES)
     return 'a subject key identifier that is too long';
-  if (row.type < 0 || row.crlPartitionIndex < 0) return 'a negative type or CRL partition';
   return undefined;
+}
+
+/** EJBCA's columns of these have 32 bits. */
+function isInt(value: number): boolean {
+  return value === (value | 0);
 }
 
 function isText(text: string | null): boolean {

@@ -6,6 +6,7 @@
  */
 import type { CaScope } from '../x509/ca-scope.ts';
 import type { CertificateData } from './certificate-data.ts';
+import type { SkippedRow } from './ejbca-row.ts';
 import type { RangeAsked, RangeQuestion, RowQuestion } from './range-comparison.ts';
 import type { RowFilter } from './row-filter.ts';
 
@@ -113,6 +114,12 @@ export interface CertificateStore {
   answerRows(body: Uint8Array, scope: CaScope): Promise<Uint8Array>;
 
   count(): Promise<StoreCounts>;
+
+  /** Opens the store if it is not open; quick, however much there is. */
+  probe(): Promise<void>;
+
+  /** Rows of a foreign database that could not be read as they are, since the last comparison began. */
+  skippedRows(): Promise<readonly SkippedRow[]>;
 
   /** Ends pending work, closes files and threads. Later calls fail with ERR_STORE_UNAVAILABLE. */
   close(): Promise<void>;

@@ -131,6 +131,11 @@ export class EjbcaStore implements StoreEngine {
     }
   }
 
+  async probe(): Promise<void> {
+    checkEjbcaConfig(this.#config);
+    await this.#lookups.use(() => Promise.resolve());
+  }
+
   async close(): Promise<void> {
     await Promise.all([this.#snapshots.close(), this.#lookups.close()]);
   }

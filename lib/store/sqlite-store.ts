@@ -5,15 +5,15 @@ import type { DatabaseSync, StatementSync } from 'node:sqlite';
 import type { CaScope } from '../x509/ca-scope.ts';
 import { integerFromDecimal } from '../x509/serial-number.ts';
 import { CborWriter } from './cbor.ts';
-import { type RowColumns, writeRow } from './certificate-row.ts';
 import type { PageRequest, RowPage, RowsOf, RowsOfRequest, StoreCounts } from './certificate-store.ts';
 import type { BucketRow } from './range-comparison.ts';
 import type { RangeSums } from './range-sums.ts';
 import type { RowFilter } from './row-filter.ts';
 import { conditionOf } from './sqlite-filter.ts';
+import { selectRows, writeSqlRow } from './sqlite-row.ts';
 import { openSqlite, toStoreError } from './sqlite-schema.ts';
 import { SqliteSums } from './sqlite-sums.ts';
-import { COLUMNS, SqliteWriter } from './sqlite-writer.ts';
+import { SqliteWriter } from './sqlite-writer.ts';
 import type { StoreEngine, WriteCall, WriteOutcome } from './store-engine.ts';
 
 const FINGERPRINT_BYTES = 20;
@@ -62,7 +62,7 @@ export class SqliteStore implements StoreEngine {
       const condition = conditionOf(filter, filter.cas, issuers);
       const where = condition === '' ? 'fingerprint > ?' : `fingerprint > ? AND ${condition}`;
       const sql = selectRows(where, 'fingerprint', filter.withCertificate);
-      return encode(db.prepare(sql).iterate(after, limit), maxBytes);
+      return encode(prepareRows(db, sql).iterate(after, limit), maxBytes);
     });
   }
 
@@ -75,7 +75,7 @@ export class SqliteStore implements StoreEngine {
       for (; at < fingerprints.length && writer.length < maxBytes; at += FINGERPRINT_BYTES) {
         const row = statement.get(fingerprints.subarray(at, at + FINGERPRINT_BYTES));
         if (row === undefined) continue;
-        writeRow(writer, columnsOf(row));
+        writeSqlRow(writer, row);
         count += 1;
       }
       return { rows: writer.take(), count, taken: at / FINGERPRINT_BYTES };
@@ -92,6 +92,10 @@ export class SqliteStore implements StoreEngine {
 
   count(): StoreCounts {
     return this.#guard(({ counts }) => ({ ...(counts.get() as unknown as StoreCounts) }));
+  }
+
+  probe(): void {
+    this.#guard(() => undefined);
   }
 
   close(): void {
@@ -141,10 +145,16 @@ function open(file: string): Open {
     issuers,
     writer: new SqliteWriter(db, issuers),
     sums: new SqliteSums(db, issuers),
-    byFingerprint: db.prepare(selectRows('fingerprint = ?', 'fingerprint', true, '1')),
-    state: db.prepare(selectRows('fingerprint = ?', 'fingerprint', false, '1')),
-    bySerialNumber: db.prepare(
-      selectRows('serialNumber = ? AND issuerId = ?', 'updateTime DESC, fingerprint', true, `${MAX_SAME_SERIAL}`),
+    byFingerprint: prepareRows(db, selectRows('fingerprint = ?', 'fingerprint', true, '1')),
+    state: prepareRows(db, selectRows('fingerprint = ?', 'fingerprint', false, '1')),
+    bySerialNumber: prepareRows(
+      db,
+      selectRows(
+        'substr(serialNumber, -4) = substr(?1, -4) AND serialNumber = ?1 AND issuerId = ?2',
+        'updateTime DESC, fingerprint',
+        true,
+        `${MAX_SAME_SERIAL}`,
+      ),
     ),
     counts: db.prepare('SELECT total, revoked, withCertificate FROM Counts'),
   };
@@ -157,29 +167,20 @@ function loadIssuers(db: DatabaseSync, issuers: Map<string, number>): void {
   }
 }
 
-function selectRows(condition: string, order: string, withCertificate: boolean, limit = '?'): string {
-  return (
-    `SELECT fingerprint, issuerDN, ${COLUMNS}, ${withCertificate ? 'certificate' : 'NULL AS certificate'} ` +
-    'FROM CertificateData JOIN Issuer USING (issuerId) ' +
-    `${withCertificate ? 'LEFT JOIN CertificateBody USING (bodyId) ' : ''}WHERE ${condition} ORDER BY ${order} LIMIT ${limit}`
-  );
+function prepareRows(db: DatabaseSync, sql: string): StatementSync {
+  const statement = db.prepare(sql);
+  statement.setReturnArrays(true);
+  return statement;
 }
 
 function encode(rows: Iterable<unknown>, maxBytes = Number.MAX_SAFE_INTEGER): RowPage {
   const writer = new CborWriter(64 * 1024);
   let count = 0;
-  let last: Uint8Array = new Uint8Array(0);
+  let last = '';
   for (const row of rows) {
-    const columns = columnsOf(row);
-    writeRow(writer, columns);
-    last = columns.fingerprint;
+    last = writeSqlRow(writer, row);
     count += 1;
     if (writer.length >= maxBytes) break;
   }
-  return { rows: writer.take(), count, last };
-}
-
-function columnsOf(row: unknown): RowColumns {
-  const { cAFingerprint, ...columns } = row as RowColumns & { readonly cAFingerprint: Uint8Array | null };
-  return { ...columns, caFingerprint: cAFingerprint };
+  return { rows: writer.take(), count, last: Buffer.from(last, 'hex') };
 }

@@ -2,29 +2,29 @@
  * Writes rows into an open SQLite store: many calls, one transaction, one sync.
  */
 import type { DatabaseSync, StatementSync } from 'node:sqlite';
-import { toPeerError } from '../errors.ts';
+import { PeerError } from '../errors.ts';
 import { type CaScope, isCaInScope } from '../x509/ca-scope.ts';
 import { CERTIFICATE_STATUS } from './certificate-data.ts';
-import { faultOf, type RowColumns, type RowFault, readRows, rowDigest } from './certificate-row.ts';
+import { faultOf, type RowColumns, type RowFault, readBlocks, rowDigest } from './certificate-row.ts';
 import type { Refusal } from './certificate-store.ts';
 import { replacesByTime } from './newest-wins.ts';
 import { bucketOf, HASH_BYTES } from './range-sums.ts';
 import { isConstraintFailure } from './sqlite-schema.ts';
 import type { WriteCall, WriteOutcome } from './store-engine.ts';
 
+/** Decoded at a time: what lives shortly costs the garbage collection little. */
+const ROWS_PER_BLOCK = 1_000;
+
 /** Columns that change, in the order of `stateOf`. */
 const STATE =
   'subjectDN, status, revocationReason, revocationDate, updateTime, expireDate, notBefore, ' +
   'cAFingerprint, subjectKeyId, type, tag, crlPartitionIndex, certificateProfileId, username';
 
-/** Columns of a row in CertificateData besides its fingerprint and issuer. */
-export const COLUMNS = `serialNumber, ${STATE}`;
-
 const SQL = {
   issuer: 'SELECT issuerId FROM Issuer WHERE issuerDN = ?',
   addIssuer: 'INSERT INTO Issuer (issuerDN) VALUES (?)',
   insert:
-    `INSERT INTO CertificateData (fingerprint, issuerId, bodyId, digest, ${COLUMNS}) ` +
+    `INSERT INTO CertificateData (fingerprint, issuerId, bodyId, digest, serialNumber, ${STATE}) ` +
     'VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?) ON CONFLICT (fingerprint) DO NOTHING',
   /** Leaves alone what is indexed: to name a column is to write its index anew, even with the value that it has. */
   update:
@@ -93,20 +93,30 @@ export class SqliteWriter {
     return outcomes;
   }
 
+  /** Of a call whose bytes are not rows nothing stays. */
   #writeCall({ rows, scope }: WriteCall): WriteOutcome {
-    let incoming: readonly RowColumns[];
-    try {
-      incoming = readRows(joined(rows));
-    } catch (error) {
-      return toPeerError(error);
-    }
-    const verdicts: string[] = new Array(incoming.length);
+    const before = { ...this.#transaction, buckets: new Set(this.#transaction.buckets) };
+    const issuers = this.#issuers.size;
+    const verdicts: string[] = [];
     const refusals: Refusal[] = [];
-    for (const [index, row] of inFingerprintOrder(incoming)) {
-      const verdict = this.#tryRow(row, scope);
-      verdicts[index] = typeof verdict === 'string' ? verdict : 'r';
-      if (typeof verdict !== 'string') refusals.push(refusalOf(row, index, verdict));
+    this.#db.exec('SAVEPOINT call');
+    try {
+      for (const block of readBlocks(joined(rows), ROWS_PER_BLOCK)) {
+        const first = verdicts.length;
+        for (const [index, row] of inFingerprintOrder(block)) {
+          const verdict = this.#tryRow(row, scope);
+          verdicts[first + index] = typeof verdict === 'string' ? verdict : 'r';
+          if (typeof verdict !== 'string') refusals.push(refusalOf(row, first + index, verdict));
+        }
+      }
+    } catch (error) {
+      if (!(error instanceof PeerError)) throw error;
+      this.#db.exec('ROLLBACK TO call; RELEASE call');
+      this.#transaction = before;
+      for (const issuerDN of [...this.#issuers.keys()].slice(issuers)) this.#issuers.delete(issuerDN);
+      return error;
     }
+    this.#db.exec('RELEASE call');
     return { verdicts: verdicts.join(''), refusals: refusals.sort((a, b) => a.index - b.index) };
   }
 
@@ -172,9 +182,13 @@ export class SqliteWriter {
     const bodyId = addsBody ? this.#transaction.nextBody : standing.bodyId;
     const wins = replacesByTime(row, standing) ?? Buffer.compare(digestOf(row), standing.digest) > 0;
     if (!wins && !addsBody) return 'u';
-    if (addsBody) this.#addBody(row.certificate);
-    if (wins) this.#update(row, issuerId, bodyId);
-    else this.#sql.setBody.run(bodyId, fingerprint);
+    const write = (): void => {
+      if (wins) this.#update(row, issuerId, bodyId);
+      else this.#sql.setBody.run(bodyId, fingerprint);
+      if (addsBody) this.#addBody(row.certificate);
+    };
+    if (addsBody) this.#wholly(write);
+    else write();
     if (wins) this.#transaction.revoked += isRevoked(row) - isRevoked(standing);
     this.#transaction.buckets.add(bucketOf(fingerprint));
     return 's';
@@ -186,6 +200,18 @@ export class SqliteWriter {
     if (this.#sql.update.run(...values).changes === 1) return;
     this.#sql.rename.run(serialNumber, issuerId, fingerprint);
     this.#sql.update.run(...values);
+  }
+
+  /** Undoes all of what several statements did when one of them is refused: no row without its certificate. */
+  #wholly(work: () => void): void {
+    this.#db.exec('SAVEPOINT row');
+    try {
+      work();
+    } catch (error) {
+      if (this.#db.isTransaction) this.#db.exec('ROLLBACK TO row; RELEASE row');
+      throw error;
+    }
+    this.#db.exec('RELEASE row');
   }
 
   #addBody(certificate: Uint8Array | null): void {

@@ -34,6 +34,8 @@ export interface StoreEngine extends ComparableEngine {
   page(request: PageRequest): MaybeLater<RowPage>;
   rowsOf(request: RowsOfRequest): MaybeLater<RowsOf>;
   count(): MaybeLater<StoreCounts>;
+  /** Opens what is not open. */
+  probe(): MaybeLater<void>;
   /** Rows of a foreign database that could not be read as they are, since the last comparison began. */
   skippedRows?(): readonly SkippedRow[];
   close(): MaybeLater<void>;

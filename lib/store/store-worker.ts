@@ -35,6 +35,7 @@ const METHODS = {
   answerRanges: (body: Uint8Array, scope: CaScope) => answerRanges(engine, body, scope),
   answerRows: (body: Uint8Array, scope: CaScope) => answerRows(engine, body, scope),
   count: () => engine.count(),
+  probe: () => engine.probe(),
   skippedRows: () => engine.skippedRows?.() ?? [],
   /** What was asked to be written before comes first: otherwise it would open the file again, and be cut off. */
   close: async () => {

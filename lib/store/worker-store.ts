@@ -19,6 +19,7 @@ import type {
   StoreCounts,
   WriteResult,
 } from './certificate-store.ts';
+import type { SkippedRow } from './ejbca-row.ts';
 import type { RangeAsked, RangeQuestion, RowQuestion } from './range-comparison.ts';
 import { EVERY_ROW, type RowFilter } from './row-filter.ts';
 import type { StoreConfig } from './store-engine.ts';
@@ -101,6 +102,14 @@ export class WorkerStore implements CertificateStore {
 
   count(): Promise<StoreCounts> {
     return this.#ask('count');
+  }
+
+  probe(): Promise<void> {
+    return this.#ask('probe');
+  }
+
+  skippedRows(): Promise<readonly SkippedRow[]> {
+    return this.#ask('skippedRows');
   }
 
   async close(): Promise<void> {

@@ -4,8 +4,9 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { PeerClient } from '../pool/peer-client.ts';
 import type { WriteResult } from '../store/certificate-store.ts';
+import type { SkippedRow } from '../store/ejbca-row.ts';
 import type { SyncMeter } from './sync-progress.ts';
-import type { SyncReport } from './sync-report.ts';
+import type { SyncFailure, SyncReport } from './sync-report.ts';
 
 /** Rows on their way. */
 export class RowPush {
@@ -57,17 +58,15 @@ export class RowPush {
     this.#throwFailure();
   }
 
+  /** Rows that the source could not give; they count as failed. */
+  reportSkipped(rows: readonly SkippedRow[]): void {
+    for (const row of rows) this.#report.add(failureOf(row));
+    this.#meter.counts.failed += rows.length;
+  }
+
   #account({ verdicts, refusals }: WriteResult): void {
     const { counts } = this.#meter;
-    for (const { fingerprint, subjectDN, issuerDN, code, detail } of refusals) {
-      this.#report.add({
-        fingerprint,
-        subjectDn: subjectDN,
-        issuerDn: issuerDN,
-        errorType: code,
-        errorMessage: detail,
-      });
-    }
+    for (const refusal of refusals) this.#report.add(failureOf(refusal));
     const stored = verdicts.split('s').length - 1;
     counts.pushed += stored;
     counts.failed += refusals.length;
@@ -85,6 +84,10 @@ export class RowPush {
   #throwFailure(): void {
     if (this.#failure !== undefined) throw this.#failure;
   }
+}
+
+function failureOf({ fingerprint, subjectDN, issuerDN, code, detail }: SkippedRow): SyncFailure {
+  return { fingerprint, subjectDn: subjectDN, issuerDn: issuerDN, errorType: code, errorMessage: detail };
 }
 
 const MAX_REQUESTS = 3;

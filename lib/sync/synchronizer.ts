@@ -17,7 +17,7 @@ import { SyncReport } from './sync-report.ts';
 
 /** What to synchronise, and how. */
 export interface SyncTask {
-  readonly source: Pick<CertificateStore, 'askRanges' | 'askRows' | 'page' | 'rowsOf'>;
+  readonly source: Pick<CertificateStore, 'askRanges' | 'askRows' | 'page' | 'rowsOf' | 'skippedRows'>;
   readonly client: PeerClient;
   readonly filter: RowFilter;
   /** Compare and count only. */
@@ -85,13 +85,11 @@ class Run {
     const whole = await this.#compare(0, new Uint16Array(0));
     counts.total = whole.total;
     this.#meter.tell();
-    if (whole.differing.length === 0) {
-      counts.compared = whole.total;
-      return;
-    }
-    if (!this.#task.isDryRun && whole.atPeer === 0) await this.#fill();
+    if (whole.differing.length === 0) counts.compared = whole.total;
+    else if (!this.#task.isDryRun && whole.atPeer === 0) await this.#fill();
     else await this.#repair();
     await this.#push.drain();
+    this.#push.reportSkipped(await this.#task.source.skippedRows());
   }
 
   /** Which ranges of a level differ, of those below the given ones. */

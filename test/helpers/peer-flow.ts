@@ -3,6 +3,7 @@
  *
  * Credentials stand inside the nodes, as the editor sends them at a deploy.
  */
+import type { EjbcaConfig } from '../../lib/store/ejbca-connection.ts';
 import type { FlowNode } from './node-red.ts';
 import type { Credential } from './test-pki.ts';
 
@@ -69,6 +70,22 @@ export function roleNode(id: string, fields: Fields = {}): FlowNode {
 /** A store in one SQLite file. */
 export function storeNode(id: string, file: string): FlowNode {
   return { id, type: 'peer-certificate-store', name: nameOf(id), kind: 'sqlite', file };
+}
+
+/** A store that reads the database of an EJBCA. */
+export function ejbcaStoreNode(id: string, config: EjbcaConfig, fields: Fields = {}): FlowNode {
+  const { dialect, host, port, database, user, password } = config;
+  const name = nameOf(id);
+  const server = { file: '', dialect, host, port, database, tls: '' };
+  return {
+    id,
+    type: 'peer-certificate-store',
+    name,
+    kind: 'ejbca',
+    ...server,
+    credentials: { user, password },
+    ...fields,
+  };
 }
 
 /** An endpoint on 127.0.0.1 with the authenticator `va`, the store `store` and the role `role`. */

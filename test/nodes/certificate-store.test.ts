@@ -112,6 +112,12 @@ describe('certificate-store node', () => {
     assert.throws(() => storeOf(running), { code: 'ERR_INVALID_CONFIG' });
   });
 
+  it('is no store of a kind it does not know', async () => {
+    flow = await runFlow([{ ...storeNode('store', 'x.sqlite'), kind: 'oracle' }]);
+    assert.match(flow.logged().join('\n'), /"oracle" is not a kind of certificate store/);
+    assert.throws(() => storeOf(flow as RuntimeFlow), { code: 'ERR_INVALID_CONFIG' });
+  });
+
   it('refuses a file it may not read', async function () {
     if (process.getuid?.() === 0) this.skip();
     const file = join(folder, 'forbidden');

@@ -200,6 +200,8 @@ export function describeCertificateStore(kind: string, open: (name: string) => P
         ['a short fingerprint', row(1, { fingerprint: 'abcd' }), 'ERR_MALFORMED_MESSAGE'],
         ['an unknown status', row(1, { status: 21_000 }), 'ERR_MALFORMED_MESSAGE'],
         ['an unknown reason', row(1, { revocationReason: 11 }), 'ERR_MALFORMED_MESSAGE'],
+        ['the reason that RFC 5280 leaves out', row(1, { revocationReason: 7 }), 'ERR_MALFORMED_MESSAGE'],
+        ['a CRL partition beyond 32 bits', row(1, { crlPartitionIndex: 2 ** 31 }), 'ERR_MALFORMED_MESSAGE'],
         ['a time before all times', row(1, { updateTime: -2 }), 'ERR_MALFORMED_MESSAGE'],
         ['a time after all times', row(1, { expireDate: 9e15 }), 'ERR_MALFORMED_MESSAGE'],
         ['a text with NUL', row(1, { subjectDN: 'CN=a\0b' }), 'ERR_MALFORMED_MESSAGE'],
@@ -253,6 +255,22 @@ export function describeCertificateStore(kind: string, open: (name: string) => P
       for (const bytes of broken)
         await assert.rejects(store.writeRows([bytes], ALL_CAS), { code: 'ERR_MALFORMED_MESSAGE' });
       assert.equal((await store.count()).total, 0);
+    });
+
+    it('keeps nothing of a long stream that breaks off behind a CA it did not know', async () => {
+      const store = await openStore();
+      await write(store, row(1));
+      const rows = Array.from({ length: 2_500 }, (_, index) => row(10 + index, { issuerDN: 'CN=New CA' }));
+      const bytes = stream(...rows);
+      const broken = store.writeRows([bytes.subarray(0, bytes.length - 1)], ALL_CAS);
+      const whole = store.writeRows([stream(row(2), row(3, { issuerDN: 'CN=New CA' }))], ALL_CAS);
+      await assert.rejects(broken, { code: 'ERR_MALFORMED_MESSAGE' });
+      assert.equal((await whole).verdicts, 'ss');
+      assert.deepEqual(
+        new Set((await all(store)).map((each) => each.fingerprint)),
+        new Set([1, 2, 3].map((n) => row(n).fingerprint)),
+      );
+      assert.equal((await store.count()).total, 3);
     });
 
     it('reads rows that are split anywhere', async () => {
