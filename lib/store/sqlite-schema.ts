@@ -9,6 +9,7 @@ import { statfsSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { PeerError } from '../errors.ts';
+import { QUEUE_TABLES } from './sqlite-queue.ts';
 
 /** `PEER` in ASCII; tells our files from those of other programs. */
 const APPLICATION_ID = 0x50454552;
@@ -75,13 +76,21 @@ function prepareFile(db: DatabaseSync, file: string): void {
   db.exec(
     'PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA wal_autocheckpoint = 4000; PRAGMA cache_size = -65536',
   );
-  if (!isNew) return;
+  if (!isNew) return addQueue(db);
   db.exec('BEGIN IMMEDIATE');
   // Another thread or process may have made the tables in between.
   if (isEmpty(db, file)) {
-    db.exec(`${TABLES} PRAGMA application_id = ${APPLICATION_ID}; PRAGMA user_version = ${SCHEMA_VERSION}`);
+    db.exec(
+      `${TABLES} ${QUEUE_TABLES} PRAGMA application_id = ${APPLICATION_ID}; PRAGMA user_version = ${SCHEMA_VERSION}`,
+    );
   }
   db.exec('COMMIT');
+}
+
+/** A file from before there was a publisher queue. */
+function addQueue(db: DatabaseSync): void {
+  const hasQueue = db.prepare("SELECT 1 FROM sqlite_schema WHERE name = 'PublisherSequence'").get() !== undefined;
+  if (!hasQueue) db.exec(`BEGIN IMMEDIATE; ${QUEUE_TABLES} COMMIT`);
 }
 
 /** Whether the tables have yet to be made. @throws PeerError ERR_STORE_NOT_A_DATABASE when it is not ours */

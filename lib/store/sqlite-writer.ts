@@ -8,7 +8,9 @@ import { CERTIFICATE_STATUS } from './certificate-data.ts';
 import { faultOf, type RowColumns, type RowFault, readRows, rowDigest } from './certificate-row.ts';
 import type { Refusal } from './certificate-store.ts';
 import { replacesByTime } from './newest-wins.ts';
+import type { MarkOrder } from './publisher-queue.ts';
 import { bucketOf, HASH_BYTES } from './range-sums.ts';
+import type { SqliteQueue } from './sqlite-queue.ts';
 import { isConstraintFailure } from './sqlite-schema.ts';
 import type { WriteCall, WriteOutcome } from './store-engine.ts';
 
@@ -41,10 +43,15 @@ const SQL = {
     'WHERE fingerprint = ?',
   issuerDN: 'SELECT issuerDN FROM Issuer WHERE issuerId = ?',
   addCounts: 'UPDATE Counts SET total = total + ?, revoked = revoked + ?, withCertificate = withCertificate + ?',
+  savepoint: 'SAVEPOINT OneRow',
+  undo: 'ROLLBACK TO OneRow',
+  release: 'RELEASE OneRow',
   markBucket: 'INSERT OR IGNORE INTO DirtyBucket VALUES (?)',
 } as const;
 
 type Statements = { readonly [K in keyof typeof SQL]: StatementSync };
+
+type Verdict = 's' | 'u' | RowFault;
 
 /** What is read of a row that stands. */
 interface Standing extends Pick<RowColumns, 'status' | 'revocationReason' | 'revocationDate' | 'updateTime'> {
@@ -60,6 +67,8 @@ interface Transaction {
   revoked: number;
   withCertificate: number;
   readonly buckets: Set<number>;
+  /** Epoch milliseconds. */
+  readonly startedAt: number;
 }
 
 /** Statements and caches of one open database. */
@@ -67,13 +76,18 @@ export class SqliteWriter {
   readonly #db: DatabaseSync;
   readonly #issuers: Map<string, number>;
   readonly #sql: Statements;
+  readonly #queue: SqliteQueue;
   #transaction: Transaction = newTransaction(1);
   /** Updates come in runs, and so do new rows: what the last row was decides which of the two is tried first. */
   #isUpdating = false;
+  /** Whether what stood in place of the last row was revoked. */
+  #wasRevoked = false;
+  #addedIssuer: string | undefined;
 
   /** @param issuers issuerId by subject DN; grows with the issuers that are written */
-  constructor(db: DatabaseSync, issuers: Map<string, number>) {
+  constructor(db: DatabaseSync, issuers: Map<string, number>, queue: SqliteQueue) {
     this.#db = db;
+    this.#queue = queue;
     this.#issuers = issuers;
     this.#sql = Object.fromEntries(
       Object.entries(SQL).map(([name, sql]) => [name, db.prepare(sql)]),
@@ -93,35 +107,60 @@ export class SqliteWriter {
     return outcomes;
   }
 
-  #writeCall({ rows, scope }: WriteCall): WriteOutcome {
+  #writeCall(call: WriteCall): WriteOutcome {
     let incoming: readonly RowColumns[];
     try {
-      incoming = readRows(joined(rows));
+      incoming = readRows(joined(call.rows));
     } catch (error) {
       return toPeerError(error);
     }
     const verdicts: string[] = new Array(incoming.length);
     const refusals: Refusal[] = [];
+    const sequences: number[] = new Array(incoming.length).fill(0);
     for (const [index, row] of inFingerprintOrder(incoming)) {
-      const verdict = this.#tryRow(row, scope);
+      const { verdict, sequence } = this.#tryRow(row, call);
+      sequences[index] = sequence;
       verdicts[index] = typeof verdict === 'string' ? verdict : 'r';
       if (typeof verdict !== 'string') refusals.push(refusalOf(row, index, verdict));
     }
-    return { verdicts: verdicts.join(''), refusals: refusals.sort((a, b) => a.index - b.index) };
+    refusals.sort((a, b) => a.index - b.index);
+    return { verdicts: verdicts.join(''), refusals, ...(call.marks && { sequences }) };
   }
 
   /** A row that the database itself refuses (a trigger, a constraint) harms no other. */
-  #tryRow(row: RowColumns, scope: CaScope): 's' | 'u' | RowFault {
+  #tryRow(row: RowColumns, { scope, marks }: WriteCall): { readonly verdict: Verdict; readonly sequence: number } {
+    this.#wasRevoked = false;
+    this.#addedIssuer = undefined;
+    // A row whose mark cannot be set must not stand either.
+    const before = marks && { ...this.#transaction };
+    if (before !== undefined) this.#sql.savepoint.run();
     try {
-      return this.#writeRow(row, scope);
+      const verdict = this.#writeRow(row, scope);
+      const sequence = marks !== undefined && typeof verdict === 'string' ? this.#mark(row, marks) : 0;
+      if (before !== undefined) this.#sql.release.run();
+      return { verdict, sequence };
     } catch (error) {
       // A trigger may also have undone the whole transaction (RAISE(ROLLBACK)); then nothing can go on.
       if (!isConstraintFailure(error) || !this.#db.isTransaction) throw error;
-      return { code: 'ERR_STORE_UNAVAILABLE', detail: `The store refused the row: ${(error as Error).message}` };
+      if (before !== undefined) this.#undoRow(before);
+      const detail = `The store refused the row: ${(error as Error).message}`;
+      return { verdict: { code: 'ERR_STORE_UNAVAILABLE', detail }, sequence: 0 };
     }
   }
 
-  #writeRow(row: RowColumns, scope: CaScope): 's' | 'u' | RowFault {
+  #mark(row: RowColumns, order: MarkOrder): number {
+    const change = { wasRevoked: this.#wasRevoked, addedAt: this.#transaction.startedAt };
+    return this.#queue.markRow(row, order, change);
+  }
+
+  #undoRow(before: Transaction): void {
+    this.#sql.undo.run();
+    this.#sql.release.run();
+    Object.assign(this.#transaction, before);
+    if (this.#addedIssuer !== undefined) this.#issuers.delete(this.#addedIssuer);
+  }
+
+  #writeRow(row: RowColumns, scope: CaScope): Verdict {
     const fault = faultOf(row);
     if (fault !== undefined) return fault;
     if (!isCaInScope(row.issuerDN, scope)) return notAuthorized(row.issuerDN);
@@ -132,15 +171,8 @@ export class SqliteWriter {
       const standing = this.#sql.standing.get(fingerprint) as unknown as Standing | undefined;
       if (standing !== undefined) return this.#mergeRow(row, standing, { issuerId, scope });
     }
-    const { changes } = this.#sql.insert.run(
-      fingerprint,
-      issuerId,
-      bodyId,
-      digestOf(row),
-      serialNumber,
-      ...stateOf(row),
-    );
-    this.#isUpdating = changes === 0;
+    const values = [fingerprint, issuerId, bodyId, digestOf(row), serialNumber, ...stateOf(row)];
+    this.#isUpdating = this.#sql.insert.run(...values).changes === 0;
     if (this.#isUpdating) {
       return this.#mergeRow(row, this.#sql.standing.get(fingerprint) as unknown as Standing, { issuerId, scope });
     }
@@ -162,8 +194,9 @@ export class SqliteWriter {
     row: RowColumns,
     standing: Standing,
     { issuerId, scope }: { readonly issuerId: number; readonly scope: CaScope },
-  ): 's' | 'u' | RowFault {
+  ): Verdict {
     const { fingerprint } = row;
+    this.#wasRevoked = isRevoked(standing) === 1;
     if (standing.issuerId !== issuerId) {
       const issuerDN = String(this.#sql.issuerDN.get(standing.issuerId)?.issuerDN);
       if (!isCaInScope(issuerDN, scope)) return notAuthorized(issuerDN);
@@ -200,6 +233,7 @@ export class SqliteWriter {
     if (known !== undefined) return known;
     // Another process may have written it.
     const standing = this.#sql.issuer.get(issuerDN)?.['issuerId'];
+    if (standing === undefined) this.#addedIssuer = issuerDN;
     const issuerId = Number(standing ?? this.#sql.addIssuer.run(issuerDN).lastInsertRowid);
     this.#issuers.set(issuerDN, issuerId);
     return issuerId;
@@ -207,7 +241,7 @@ export class SqliteWriter {
 }
 
 function newTransaction(nextBody: number): Transaction {
-  return { nextBody, total: 0, revoked: 0, withCertificate: 0, buckets: new Set() };
+  return { nextBody, total: 0, revoked: 0, withCertificate: 0, buckets: new Set(), startedAt: Date.now() };
 }
 
 /** The first bytes of the row's digest, as comparisons use them. */
