@@ -7,7 +7,7 @@ import type { PublisherQueue } from './publisher-queue.ts';
 import type { PeerQueueStatus } from './publisher-status.ts';
 
 /** Commands, as a message names them. */
-export const QUEUE_COMMANDS = ['status', 'list', 'retry', 'empty'] as const;
+const QUEUE_COMMANDS = ['status', 'list', 'retry', 'empty'] as const;
 
 /** A command as it comes from a flow: nothing is certain. */
 export interface QueueRequest {

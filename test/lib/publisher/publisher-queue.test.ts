@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
-import { mkdtempSync, rmSync } from 'node:fs';
+import { execFileSync } from 'node:child_process';
+import { appendFileSync, mkdirSync, mkdtempSync, renameSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
@@ -334,6 +335,71 @@ describe('publisher queue', () => {
     await store.close();
     const [told] = await publish(queue, [row(1)]);
     assert.deepEqual([told?.verdict, told?.code], ['failed', 'ERR_STORE_UNAVAILABLE']);
+  });
+
+  it('goes on by itself when its own disk was full, and loses nothing', async function () {
+    this.timeout(30_000);
+    const disk = join(folder, 'disk');
+    mkdirSync(disk);
+    try {
+      execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=4m', 'tmpfs', disk], { stdio: 'pipe' });
+    } catch {
+      this.skip(); // skipped: no tmpfs
+    }
+    try {
+      store = new WorkerStore({ kind: 'sqlite', file: join(disk, 'ca.sqlite') });
+      goAway();
+      const queue = openQueue();
+      await publish(queue, [row(1), row(2)]);
+      const filler = join(disk, 'filler');
+      assert.throws(() => {
+        for (;;) appendFileSync(filler, Buffer.alloc(64 * 1024));
+      });
+      const many = Array.from({ length: 2_000 }, (_, index) => row(100 + index));
+      assert.deepEqual(new Set((await publish(queue, many)).map(({ code }) => code)), new Set(['ERR_STORE_FULL']));
+      peers.set('va', publishPeer('VA', va.client));
+      queue.tryAgain();
+      rmSync(filler);
+      await untilEmpty(queue);
+      assert.equal((await vaStore.count()).total, 2);
+      await queue.close();
+      await store.close();
+    } finally {
+      execFileSync('umount', ['-l', disk]);
+    }
+  });
+
+  it('goes on by itself when the file of its store was locked, or away, for a while', async function () {
+    this.timeout(30_000);
+    goAway();
+    const queue = openQueue({ maxBackOffMs: 200 });
+    await publish(queue, [row(1)]);
+    const db = new DatabaseSync(file);
+    db.exec('BEGIN IMMEDIATE');
+    peers.set('va', publishPeer('VA', va.client));
+    queue.tryAgain();
+    // Longer than SQLite waits.
+    await delay(6_000);
+    assert.equal((await status(queue)).waiting, 1);
+    db.exec('COMMIT');
+    db.close();
+    await untilEmpty(queue);
+    assert.equal((await vaStore.count()).total, 1);
+    await queue.close();
+    await store.close();
+    renameSync(file, `${file}.away`);
+    mkdirSync(file);
+    store = new WorkerStore({ kind: 'sqlite', file });
+    opened.push(store);
+    const again = openQueue({ maxBackOffMs: 200 });
+    assert.equal((await publish(again, [row(2)]))[0]?.code, 'ERR_STORE_UNAVAILABLE');
+    again.wake('va');
+    await delay(300);
+    rmSync(file, { recursive: true });
+    renameSync(`${file}.away`, file);
+    assert.match((await verdicts(again, [row(2)])).join(), /^(stored|queued)$/);
+    await untilEmpty(again);
+    assert.equal((await vaStore.count()).total, 2);
   });
 
   it('closes within a second in the middle of its work and loses nothing', async () => {
