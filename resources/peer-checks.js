@@ -110,6 +110,21 @@ export function looksLikePem(text) {
   return /-----BEGIN [A-Z0-9 ]+-----[\s\S]+-----END [A-Z0-9 ]+-----/.test(text);
 }
 
+/** Whether groups of names, with empty lines between them, name nobody twice; empty = there are none. */
+export function areGroups(text) {
+  const names = String(text ?? '')
+    .split('\n')
+    .map((line) => line.trim())
+    .filter((line) => line !== '');
+  return new Set(names).size === names.length;
+}
+
+/** Whether a text is empty, the path of an HTTP endpoint, or an environment variable. */
+export function isStatusPath(text) {
+  const path = String(text ?? '').trim();
+  return path === '' || /^\/[\w./~-]+$/.test(path) || /^\$\{[^}]+\}$/.test(path);
+}
+
 const PATHS = ['', '/', '/ejbca/peer/v1', '/ejbca/peer/v1/'];
 const VARIABLE = /\{\{[^{}]+\}\}/g;
 

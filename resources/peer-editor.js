@@ -42,6 +42,12 @@ export function isUsable(id) {
   return Boolean(node) && node.valid !== false;
 }
 
+/** Validator of the store of a publisher: a queue needs one. */
+function publishStore(id, _options) {
+  if (currentValue(this, 'mode') === 'direct') return true;
+  return isUsable(id) || this._('publish-cert.invalid.store');
+}
+
 /**
  * Whether every id of a list is that of a config node that is there. An incomplete one is marked itself; the editor
  * would not judge the list again when it is completed.
@@ -236,6 +242,7 @@ globalThis.peerEditor = {
   validator,
   wholeNumber,
   configNode,
+  publishStore,
   isUsable,
   allExist,
   showWhen,

@@ -62,6 +62,8 @@ const EXPECTATIONS: Record<string, (nodeRed: NodeRed) => Promise<void>> = {
         certificates,
         stored: certificates,
         unchanged: 0,
+        queued: 0,
+        skipped: 0,
         refused: 0,
         failed: 0,
         peers,
@@ -70,7 +72,20 @@ const EXPECTATIONS: Record<string, (nodeRed: NodeRed) => Promise<void>> = {
     }
     await nodeRed.inject('publish03every');
     const { value } = await summary(1);
-    assert.deepEqual(value, { certificates: 1, stored: 1, unchanged: 0, refused: 0, failed: 0, peers, failures: [] });
+    const none = { unchanged: 0, queued: 0, skipped: 0, refused: 0, failed: 0, failures: [] };
+    assert.deepEqual(value, { certificates: 1, stored: 1, ...none, peers });
+  },
+
+  '05 Publish by way of the queue.json': async (nodeRed) => {
+    type Sums = Record<'certificates' | 'stored' | 'unchanged' | 'queued', number>;
+    const { value } = await nodeRed.waitForDebug('queue05result', (sums: Sums) => sums.certificates === BUNDLED + 1);
+    const { stored, unchanged, queued } = value as Sums;
+    assert.deepEqual([stored + unchanged, queued], [BUNDLED + 1, 0]);
+    await nodeRed.inject('queue05status');
+    const isEmpty = (rows: Rows): boolean => rows[0]?.['peer'] === 'VA' && rows[0]['waiting'] === 0;
+    await nodeRed.waitForDebug('queue05queue', isEmpty);
+    const answer = await fetch(`${nodeRed.url}/peers/va-status`);
+    assert.deepEqual([answer.status, await answer.json()], [200, []]);
   },
 };
 

@@ -81,6 +81,7 @@ export class ConnectionPool {
   #outstanding = 0;
   #enabled = true;
   #identityOutdated = false;
+  readonly #usableListeners = new Set<() => void>();
 
   constructor(options: PoolOptions, authenticator: RemoteAuthenticator) {
     this.#options = {
@@ -137,7 +138,10 @@ export class ConnectionPool {
     const timeoutMs = this.#options.requestTimeoutMs;
     this.#outstanding += 1;
     try {
-      return await this.#send(pool, { method, path, headers, body }, { timeoutMs, onTimeout: this.#onTimeout, signal });
+      const deadline = { timeoutMs, onTimeout: this.#onTimeout, signal };
+      const answer = await this.#send(pool, { method, path, headers, body }, deadline);
+      if (answer.status === 200) this.#tellUsable();
+      return answer;
     } finally {
       this.#outstanding -= 1;
     }
@@ -153,11 +157,19 @@ export class ConnectionPool {
     const old = this.#running;
     this.#running = this.#open();
     retire(old.pool);
+    this.#tellUsable();
   }
 
   /** Lets the pool start again at its next use. */
   enable(): void {
     this.#enabled = true;
+    this.#tellUsable();
+  }
+
+  /** Tells when it is worth another try: a request succeeded, or the pool was reset or enabled. @returns ends it */
+  onUsable(listener: () => void): () => void {
+    this.#usableListeners.add(listener);
+    return () => this.#usableListeners.delete(listener);
   }
 
   /** Ends all connections; requests fail with ERR_CONNECTOR_DISABLED. */
@@ -169,6 +181,10 @@ export class ConnectionPool {
   async close(): Promise<void> {
     this.#forgetAuthenticator();
     await this.disable();
+  }
+
+  #tellUsable(): void {
+    for (const listener of this.#usableListeners) listener();
   }
 
   #start(): Running {

@@ -38,6 +38,11 @@ export class PeerClient {
     this.#pool = pool;
   }
 
+  /** Tells when it is worth another try: a request of anybody succeeded, or the pool was reset. @returns ends it */
+  onUsable(listener: () => void): () => void {
+    return this.#pool.onUsable(listener);
+  }
+
   async capabilities(signal?: AbortSignal): Promise<Capabilities> {
     return parseCapabilities(await this.#call('capabilities', { signal }));
   }

@@ -3,6 +3,7 @@
  *
  * Every item stands alone: an unreadable one becomes a failure beside its neighbours.
  */
+import { hash } from 'node:crypto';
 import { types } from 'node:util';
 import { PeerError, toPeerError } from '../errors.ts';
 import { CERTIFICATE_STATUS, CERTIFICATE_TYPE, type CertificateData } from '../store/certificate-data.ts';
@@ -62,6 +63,7 @@ function readBundle(text: string, now: number): InputItem[] {
 
 const CERTIFICATE_BLOCK = /^-----BEGIN (X509 |TRUSTED )?CERTIFICATE-----/;
 const DER_SEQUENCE = 0x30;
+const MAX_SERIAL_DIGITS = 400;
 
 function isDer(bytes: Uint8Array): boolean {
   return bytes[0] === DER_SEQUENCE;
@@ -82,7 +84,10 @@ function onlyCertificate(pem: string): Uint8Array {
   return der;
 }
 
-/** An input object: a certificate with what is known about it. All but `certificate` may be absent. */
+/**
+ * An input object: a certificate with what is known about it. All but `certificate` may be absent; a status may also be
+ * published without the certificate, which is then named by issuer and serial number.
+ */
 interface CertificateObject {
   readonly certificate?: unknown;
   readonly status?: unknown;
@@ -93,12 +98,20 @@ interface CertificateObject {
   readonly certificateProfileId?: unknown;
   readonly tag?: unknown;
   readonly crlPartitionIndex?: unknown;
+  /** Only without `certificate`, as the following. */
+  readonly issuerDN?: unknown;
+  readonly serialNumber?: unknown;
+  readonly fingerprint?: unknown;
+  readonly subjectDN?: unknown;
+  readonly expireDate?: unknown;
 }
 
 function readObject(object: CertificateObject, now: number): CertificateData {
   const { certificate } = object;
+  if (certificate === undefined && object.issuerDN !== undefined) return entryOf(object, now);
   if (typeof certificate !== 'string' && !isUint8Array(certificate)) {
-    throw new PeerError('ERR_INVALID_INPUT', 'The object has no "certificate" (PEM text or DER bytes)');
+    const detail = 'The object has no "certificate" (PEM text or DER bytes) and no "issuerDN" and "serialNumber"';
+    throw new PeerError('ERR_INVALID_INPUT', detail);
   }
   const isBytes = isUint8Array(certificate);
   const der =
@@ -108,6 +121,7 @@ function readObject(object: CertificateObject, now: number): CertificateData {
 
 function rowOf(der: Uint8Array, object: CertificateObject, now: number): CertificateData {
   const facts = readCertificate(der);
+  const extras = extrasOf(object);
   return {
     fingerprint: facts.fingerprint,
     issuerDN: facts.issuerDN,
@@ -119,20 +133,70 @@ function rowOf(der: Uint8Array, object: CertificateObject, now: number): Certifi
     caFingerprint: null,
     subjectKeyId: facts.subjectKeyId,
     type: typeOf(facts),
-    tag: textOf(object.tag, 'tag') ?? (facts.hasPoison ? 'P' : null),
+    ...extras,
+    tag: extras.tag ?? (facts.hasPoison ? 'P' : null),
+    certificate: der,
+  };
+}
+
+/** What EJBCA has as subject of a certificate that it never stored. */
+const LIMITED_SUBJECT = 'CN=limited';
+
+/**
+ * The status of a certificate that is not here.
+ *
+ * Without a fingerprint it is EJBCA's limited entry: a revocation of a certificate that the CA has never stored.
+ */
+function entryOf(object: CertificateObject, now: number): CertificateData {
+  const issuerDN = textOf(object.issuerDN, 'issuerDN') ?? '';
+  const serialNumber = decimalOf(object.serialNumber);
+  const fingerprint = textOf(object.fingerprint, 'fingerprint')?.toLowerCase();
+  const state = stateOf(object, { notBefore: now }, now);
+  if (issuerDN === '') throw new PeerError('ERR_INVALID_INPUT', 'An entry without a certificate needs an "issuerDN"');
+  if (fingerprint === undefined && state.status !== CERTIFICATE_STATUS.revoked) {
+    throw new PeerError('ERR_INVALID_INPUT', 'Without certificate and fingerprint only a revocation can be published');
+  }
+  if (fingerprint !== undefined && !/^[0-9a-f]{40}$/.test(fingerprint)) {
+    throw new PeerError('ERR_INVALID_INPUT', `"${fingerprint.slice(0, 50)}" is not a fingerprint of 40 hex digits`);
+  }
+  return {
+    fingerprint: fingerprint ?? hash('sha1', `${serialNumber};${issuerDN}`, 'hex'),
+    issuerDN,
+    subjectDN: textOf(object.subjectDN, 'subjectDN') ?? LIMITED_SUBJECT,
+    serialNumber,
+    ...state,
+    expireDate: timeOf(object.expireDate, 'expireDate') ?? -1,
+    notBefore: -1,
+    caFingerprint: null,
+    subjectKeyId: null,
+    type: CERTIFICATE_TYPE.endEntity,
+    ...extrasOf(object),
+    certificate: null,
+  };
+}
+
+function decimalOf(value: unknown): string {
+  const text = typeof value === 'number' || typeof value === 'bigint' ? String(value) : value;
+  if (typeof text === 'string' && text.length <= MAX_SERIAL_DIGITS && /^-?\d+$/.test(text))
+    return BigInt(text).toString();
+  throw new PeerError('ERR_INVALID_INPUT', 'An entry without a certificate needs a decimal "serialNumber"');
+}
+
+function extrasOf(object: CertificateObject) {
+  return {
+    tag: textOf(object.tag, 'tag') ?? null,
     crlPartitionIndex: numberOf(object.crlPartitionIndex, 'crlPartitionIndex') ?? 0,
     certificateProfileId: numberOf(object.certificateProfileId, 'certificateProfileId') ?? 0,
     username: textOf(object.username, 'username') ?? null,
-    certificate: der,
   };
 }
 
 type State = Pick<CertificateData, 'status' | 'revocationReason' | 'revocationDate' | 'updateTime'>;
 
-function stateOf(object: CertificateObject, facts: CertificateFacts, now: number): State {
-  const status = statusOf(object);
-  const isRevoked = status === CERTIFICATE_STATUS.revoked;
+function stateOf(object: CertificateObject, facts: Pick<CertificateFacts, 'notBefore'>, now: number): State {
   const reason = object.revocationReason === undefined ? undefined : parseRevocationReason(object.revocationReason);
+  const status = statusOf(object, reason);
+  const isRevoked = status === CERTIFICATE_STATUS.revoked;
   const revocationDate = timeOf(object.revocationDate, 'revocationDate');
   // A certificate of which nothing is said counts as known since it began: publishing it again can
   // neither undo a hold nor change anything else.
@@ -146,9 +210,11 @@ function stateOf(object: CertificateObject, facts: CertificateFacts, now: number
   };
 }
 
-function statusOf({ status, revocationDate, revocationReason }: CertificateObject): number {
+function statusOf({ status, revocationDate }: CertificateObject, reason: number | undefined): number {
   if (status === undefined) {
-    const isRevocation = revocationDate !== undefined || revocationReason !== undefined;
+    // Taken off hold (RFC 5280 5.3.1): the one reason that ends a revocation.
+    if (reason === REVOCATION_REASONS.removeFromCRL) return CERTIFICATE_STATUS.active;
+    const isRevocation = revocationDate !== undefined || reason !== undefined;
     return isRevocation ? CERTIFICATE_STATUS.revoked : CERTIFICATE_STATUS.active;
   }
   if (typeof status === 'string' && Object.hasOwn(CERTIFICATE_STATUS, status)) {

@@ -93,13 +93,14 @@ async function settle(batch: readonly Waiting[], answer: WriteResult | PeerError
   const causes = new Map(answer instanceof PeerError ? [] : answer.refusals.map((refusal) => [refusal.index, refusal]));
   for (const [index, row] of batch.entries()) {
     if (answer instanceof PeerError) row.reject(answer);
-    else row.resolve(outcomeOf(answer.verdicts[index], causes.get(index)));
+    else row.resolve(toPublishOutcome(answer.verdicts[index], causes.get(index)));
     if (index % ROWS_PER_TURN === ROWS_PER_TURN - 1) await nextTurn();
   }
 }
 
-function outcomeOf(verdict: string | undefined, refusal: Refusal | undefined): PublishOutcome {
-  if (verdict !== 'r') return { verdict: verdict === 's' ? 'stored' : 'unchanged' };
+/** From a letter of `WriteResult` to what became of the row. */
+export function toPublishOutcome(letter: string | undefined, refusal: Refusal | undefined): PublishOutcome {
+  if (letter !== 'r') return { verdict: letter === 's' ? 'stored' : 'unchanged' };
   const { code, detail } = refusal ?? { code: 'ERR_INTERNAL', detail: 'Refused without a cause' };
   return { verdict: 'refused', code: isPeerErrorCode(code) ? code : 'ERR_INTERNAL', detail };
 }

@@ -1,47 +1,22 @@
 /**
  * One input to several peers: what happened to each certificate at each of them.
  */
-import { PeerError, type PeerErrorCode, toPeerError } from '../errors.ts';
+import { PeerError, toPeerError } from '../errors.ts';
 import type { CertificateData } from '../store/certificate-data.ts';
 import { type InputItem, readCertificateInput } from './certificate-input.ts';
-import type { PeerPublisher } from './peer-publisher.ts';
+import type { PeerGroup } from './peer-group.ts';
+import {
+  type PublishReport,
+  type PublishRow,
+  type PublishTask,
+  publishRowOf,
+  reportOf,
+  unreadable,
+} from './publish-report.ts';
+import { asPublished, isIndexTest, skipReason } from './publish-rules.ts';
+import { publishThroughQueue } from './publish-through-queue.ts';
 
-/** A peer to publish to. */
-export interface PublishTarget {
-  readonly name: string;
-  /** @throws PeerError while the connector is not usable */
-  readonly publisher: () => PeerPublisher;
-}
-
-/** One certificate at one peer. Flat, for tables. */
-export interface PublishRow {
-  /** Name of the peer; empty when the certificate did not get that far. */
-  readonly peer: string;
-  readonly fingerprint: string;
-  readonly subjectDN: string;
-  readonly issuerDN: string;
-  readonly serialNumber: string;
-  /** `refused` by the peer or unreadable; `failed`: the peer did not say, so it may or may not have it. */
-  readonly verdict: 'stored' | 'unchanged' | 'refused' | 'failed';
-  /** Why; empty when there is nothing to say. */
-  readonly code: PeerErrorCode | '';
-  readonly detail: string;
-}
-
-/** The sums. */
-export interface PublishReport {
-  /** Certificates in the input. */
-  readonly certificates: number;
-  readonly stored: number;
-  readonly unchanged: number;
-  readonly refused: number;
-  readonly failed: number;
-  readonly peers: readonly string[];
-  /** Rows that are neither stored nor unchanged. */
-  readonly failures: readonly PublishRow[];
-}
-
-/** Rows and sums; `failure` when not one certificate reached any peer. */
+/** Rows and sums; `failure` when all there was to publish was refused or failed. */
 export interface PublishResult {
   readonly rows: readonly PublishRow[];
   readonly report: PublishReport;
@@ -49,63 +24,59 @@ export interface PublishResult {
 }
 
 /**
- * Publishes an input to all targets at once and waits for all answers.
+ * Publishes an input to all groups at once and waits for all answers.
  *
+ * @param now epoch milliseconds; becomes the updateTime of a stated status without one
  * @throws PeerError ERR_INVALID_INPUT when the input says nothing
  */
 export async function publishToPeers(
   input: unknown,
-  targets: readonly PublishTarget[],
+  task: PublishTask,
   now: number = Date.now(),
 ): Promise<PublishResult> {
   const items = readCertificateInput(input, now);
-  const perItem = await Promise.all(items.map((item) => publishItem(item, targets)));
-  const rows = perItem.flat();
-  const count = (verdict: PublishRow['verdict']): number => rows.filter((row) => row.verdict === verdict).length;
-  const report: PublishReport = {
-    certificates: items.length,
-    stored: count('stored'),
-    unchanged: count('unchanged'),
-    refused: count('refused'),
-    failed: count('failed'),
-    peers: targets.map((target) => target.name),
-    failures: rows.filter((row) => row.verdict === 'refused' || row.verdict === 'failed'),
+  const rows = task.queue === undefined ? await publishDirectly(items, task) : await publishQueued(items, task);
+  const report = reportOf(rows, items.length, task);
+  return { rows, report, failure: failureOfAll(report, rows.length) };
+}
+
+async function publishDirectly(items: readonly InputItem[], task: PublishTask): Promise<readonly PublishRow[]> {
+  const perItem = items.map((item) => ('failure' in item ? [unreadable(item.failure)] : sendRow(item.row, task)));
+  return (await Promise.all(perItem)).flat();
+}
+
+function sendRow(row: CertificateData, { groups, rules }: PublishTask): Promise<readonly PublishRow[]> {
+  const reason = skipReason(row, rules);
+  const published = asPublished(row, rules);
+  const sendTo = async (group: PeerGroup): Promise<PublishRow> => {
+    if (reason !== undefined) return publishRowOf(row, { peer: group.name, verdict: 'skipped', detail: reason });
+    try {
+      return await group.call(async (peer) =>
+        publishRowOf(row, { peer: peer.name, ...(await peer.publisher().publish(published)) }),
+      );
+    } catch (error) {
+      const { code, message: detail } = toPeerError(error);
+      return publishRowOf(row, { peer: group.name, verdict: 'failed', code, detail });
+    }
   };
-  return { rows, report, failure: failureOfAll(report) };
+  return Promise.all(groups.map(sendTo));
 }
 
-async function publishItem(item: InputItem, targets: readonly PublishTarget[]): Promise<readonly PublishRow[]> {
-  if ('failure' in item) {
-    const { code, message: detail } = item.failure;
-    return [{ ...UNREADABLE, code, detail }];
-  }
-  return Promise.all(targets.map((target) => publishRow(item.row, target)));
+async function publishQueued(items: readonly InputItem[], task: PublishTask): Promise<readonly PublishRow[]> {
+  const readable = items.flatMap((item) => ('row' in item && !isIndexTest(item.row) ? [item.row] : []));
+  const published = await publishThroughQueue(readable, task);
+  let next = 0;
+  return items.flatMap((item) => {
+    if ('failure' in item) return [unreadable(item.failure)];
+    const detail = isIndexTest(item.row) ? skipReason(item.row, task.rules) : undefined;
+    if (detail === undefined) return published[next++] ?? [];
+    return task.groups.map(({ name }) => publishRowOf(item.row, { peer: name, verdict: 'skipped', detail }));
+  });
 }
 
-async function publishRow(row: CertificateData, target: PublishTarget): Promise<PublishRow> {
-  const { fingerprint, subjectDN, issuerDN, serialNumber } = row;
-  const base = { peer: target.name, fingerprint, subjectDN, issuerDN, serialNumber };
-  try {
-    const { verdict, code = '', detail = '' } = await target.publisher().publish(row);
-    return { ...base, verdict, code, detail };
-  } catch (error) {
-    const { code, message: detail } = toPeerError(error);
-    return { ...base, verdict: 'failed', code, detail };
-  }
-}
-
-const UNREADABLE = {
-  peer: '',
-  fingerprint: '',
-  subjectDN: '',
-  issuerDN: '',
-  serialNumber: '',
-  verdict: 'refused',
-} as const;
-
-function failureOfAll({ failures, stored, unchanged }: PublishReport): PeerError | undefined {
+function failureOfAll({ failures }: PublishReport, rows: number): PeerError | undefined {
   const [first] = failures;
-  if (first === undefined || stored + unchanged > 0) return undefined;
+  if (first === undefined || failures.length < rows) return undefined;
   const others = failures.length === 1 ? '' : ` (and ${failures.length - 1} more)`;
   return new PeerError(first.code === '' ? 'ERR_INTERNAL' : first.code, `${first.detail}${others}`);
 }

@@ -7,6 +7,7 @@
 import type { CaScope } from '../x509/ca-scope.ts';
 import type { CertificateData } from './certificate-data.ts';
 import type { SkippedRow } from './ejbca-row.ts';
+import type { MarkOrder, PublisherQueueStore } from './publisher-queue.ts';
 import type { RangeAsked, RangeQuestion, RowQuestion } from './range-comparison.ts';
 import type { RowFilter } from './row-filter.ts';
 
@@ -31,6 +32,8 @@ export interface WriteResult {
    */
   readonly verdicts: string;
   readonly refusals: readonly Refusal[];
+  /** When marks were ordered: for each row the sequence of its marks, 0 = it got none. */
+  readonly sequences?: readonly number[];
 }
 
 /** Row counts by status. */
@@ -80,7 +83,7 @@ export interface RowsOf {
 }
 
 /** A store of certificate data. Every call may fail with ERR_STORE_UNAVAILABLE, ERR_STORE_FULL. */
-export interface CertificateStore {
+export interface CertificateStore extends PublisherQueueStore {
   /**
    * Writes encoded rows. One bad row is refused and harms no other.
    *
@@ -88,9 +91,10 @@ export interface CertificateStore {
    *   to another thread, so the caller must not use them afterwards
    * @param scope the CAs the writer may write for; a row of another CA, or one that would
    *   replace a row of another CA, is refused with ERR_NOT_AUTHORIZED
+   * @param marks what to put on the publisher queue in the same transaction
    * @throws PeerError ERR_MALFORMED_MESSAGE when the bytes are not rows; nothing is written then
    */
-  writeRows(rows: readonly Uint8Array[], scope: CaScope): Promise<WriteResult>;
+  writeRows(rows: readonly Uint8Array[], scope: CaScope, marks?: MarkOrder): Promise<WriteResult>;
 
   /** The row of a certificate, or undefined. */
   findByFingerprint(fingerprint: string): Promise<CertificateData | undefined>;

@@ -52,6 +52,11 @@ export class EjbcaStore implements StoreEngine {
     throw new PeerError('ERR_INVALID_CONFIG', `The ${nameOf(this.#config)} is read only; rows cannot be stored there`);
   }
 
+  /** @throws PeerError ERR_INVALID_CONFIG, always */
+  queue(): never {
+    throw new PeerError('ERR_INVALID_CONFIG', `The ${nameOf(this.#config)} is read only; it cannot hold a queue`);
+  }
+
   /** Rows that could not be read as they are since the last comparison began, the first 10,000. */
   skippedRows(): readonly SkippedRow[] {
     return [...this.#skipped.values()];

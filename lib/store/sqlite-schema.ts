@@ -10,6 +10,7 @@ import { statfsSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { PeerError } from '../errors.ts';
+import { QUEUE_TABLES } from './sqlite-queue.ts';
 
 /** `PEER` in ASCII; tells our files from those of other programs. */
 const APPLICATION_ID = 0x50454552;
@@ -80,7 +81,9 @@ function prepareFile(db: DatabaseSync, file: string): void {
   db.exec('BEGIN IMMEDIATE');
   // Another thread or process may have made the tables in between.
   if (isEmpty(db, file)) {
-    db.exec(`${TABLES} PRAGMA application_id = ${APPLICATION_ID}; PRAGMA user_version = ${SCHEMA_VERSION}`);
+    db.exec(
+      `${TABLES} ${QUEUE_TABLES} PRAGMA application_id = ${APPLICATION_ID}; PRAGMA user_version = ${SCHEMA_VERSION}`,
+    );
   }
   db.exec('COMMIT');
 }

@@ -6,10 +6,12 @@ import type { CaScope } from '../x509/ca-scope.ts';
 import { integerFromDecimal } from '../x509/serial-number.ts';
 import { CborWriter } from './cbor.ts';
 import type { PageRequest, RowPage, RowsOf, RowsOfRequest, StoreCounts } from './certificate-store.ts';
+import type { QueueEngine } from './publisher-queue.ts';
 import type { BucketRow } from './range-comparison.ts';
 import type { RangeSums } from './range-sums.ts';
 import type { RowFilter } from './row-filter.ts';
 import { conditionOf } from './sqlite-filter.ts';
+import { SqliteQueue } from './sqlite-queue.ts';
 import { selectRows, writeSqlRow } from './sqlite-row.ts';
 import { openSqlite, toStoreError } from './sqlite-schema.ts';
 import { SqliteSums } from './sqlite-sums.ts';
@@ -26,6 +28,7 @@ interface Open {
   readonly issuers: Map<string, number>;
   readonly writer: SqliteWriter;
   readonly sums: SqliteSums;
+  readonly queue: SqliteQueue;
   readonly byFingerprint: StatementSync;
   readonly bySerialNumber: StatementSync;
   readonly state: StatementSync;
@@ -90,6 +93,17 @@ export class SqliteStore implements StoreEngine {
     return this.#guard(({ sums }) => sums.bucketRows(filter, within, bucket));
   }
 
+  queue(): QueueEngine {
+    return {
+      dueMarks: (question) => this.#guard(({ queue }) => queue.dueMarks(question)),
+      settleMarks: (call) => this.#guard(({ queue }) => queue.settleMarks(call)),
+      queueSummaries: (now) => this.#guard(({ queue }) => queue.queueSummaries(now)),
+      listMarks: (request) => this.#guard(({ queue }) => queue.listMarks(request)),
+      retryMarks: (selection) => this.#guard(({ queue }) => queue.retryMarks(selection)),
+      removeMarks: (selection) => this.#guard(({ queue }) => queue.removeMarks(selection)),
+    };
+  }
+
   count(): StoreCounts {
     return this.#guard(({ counts }) => ({ ...(counts.get() as unknown as StoreCounts) }));
   }
@@ -140,10 +154,12 @@ function open(file: string): Open {
   const db = openSqlite(file);
   const issuers = new Map<string, number>();
   loadIssuers(db, issuers);
+  const queue = new SqliteQueue(db);
   return {
     db,
     issuers,
-    writer: new SqliteWriter(db, issuers),
+    queue,
+    writer: new SqliteWriter(db, issuers, queue),
     sums: new SqliteSums(db, issuers),
     byFingerprint: prepareRows(db, selectRows('fingerprint = ?', 'fingerprint', true, '1')),
     state: prepareRows(db, selectRows('fingerprint = ?', 'fingerprint', false, '1')),

@@ -8,43 +8,19 @@ import { CERTIFICATE_STATUS } from './certificate-data.ts';
 import { faultOf, type RowColumns, type RowFault, readBlocks, rowDigest } from './certificate-row.ts';
 import type { Refusal } from './certificate-store.ts';
 import { replacesByTime } from './newest-wins.ts';
+import type { MarkOrder } from './publisher-queue.ts';
 import { bucketOf, HASH_BYTES } from './range-sums.ts';
+import type { SqliteQueue } from './sqlite-queue.ts';
 import { isConstraintFailure } from './sqlite-schema.ts';
+import { SQL, stateOf } from './sqlite-statements.ts';
 import type { WriteCall, WriteOutcome } from './store-engine.ts';
 
 /** Decoded at a time: what lives shortly costs the garbage collection little. */
 const ROWS_PER_BLOCK = 1_000;
 
-/** Columns that change, in the order of `stateOf`. */
-const STATE =
-  'subjectDN, status, revocationReason, revocationDate, updateTime, expireDate, notBefore, ' +
-  'cAFingerprint, subjectKeyId, type, tag, crlPartitionIndex, certificateProfileId, username';
-
-const SQL = {
-  issuer: 'SELECT issuerId FROM Issuer WHERE issuerDN = ?',
-  addIssuer: 'INSERT INTO Issuer (issuerDN) VALUES (?)',
-  insert:
-    `INSERT INTO CertificateData (fingerprint, issuerId, bodyId, digest, serialNumber, ${STATE}) ` +
-    'VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?) ON CONFLICT (fingerprint) DO NOTHING',
-  /** Leaves alone what is indexed: to name a column is to write its index anew, even with the value that it has. */
-  update:
-    `UPDATE CertificateData SET (bodyId, digest, ${STATE}) = (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?) ` +
-    'WHERE fingerprint = ? AND serialNumber = ? AND issuerId = ?',
-  rename: 'UPDATE CertificateData SET serialNumber = ?, issuerId = ? WHERE fingerprint = ?',
-  remove: 'DELETE FROM CertificateData WHERE fingerprint = ?',
-  addBody: 'INSERT INTO CertificateBody (bodyId, certificate) VALUES (?,?)',
-  lastBody: 'SELECT ifnull(max(bodyId), 0) AS bodyId FROM CertificateBody',
-  setBody: 'UPDATE CertificateData SET bodyId = ? WHERE fingerprint = ?',
-  /** What nearly always decides; columns cost more than finding the row does. */
-  standing:
-    'SELECT bodyId, issuerId, digest, status, revocationReason, revocationDate, updateTime FROM CertificateData ' +
-    'WHERE fingerprint = ?',
-  issuerDN: 'SELECT issuerDN FROM Issuer WHERE issuerId = ?',
-  addCounts: 'UPDATE Counts SET total = total + ?, revoked = revoked + ?, withCertificate = withCertificate + ?',
-  markBucket: 'INSERT OR IGNORE INTO DirtyBucket VALUES (?)',
-} as const;
-
 type Statements = { readonly [K in keyof typeof SQL]: StatementSync };
+
+type Verdict = 's' | 'u' | RowFault;
 
 /** What is read of a row that stands. */
 interface Standing extends Pick<RowColumns, 'status' | 'revocationReason' | 'revocationDate' | 'updateTime'> {
@@ -60,6 +36,8 @@ interface Transaction {
   revoked: number;
   withCertificate: number;
   readonly buckets: Set<number>;
+  /** Epoch milliseconds. */
+  readonly startedAt: number;
 }
 
 /** Statements and caches of one open database. */
@@ -67,13 +45,18 @@ export class SqliteWriter {
   readonly #db: DatabaseSync;
   readonly #issuers: Map<string, number>;
   readonly #sql: Statements;
+  readonly #queue: SqliteQueue;
   #transaction: Transaction = newTransaction(1);
   /** Updates come in runs, and so do new rows: what the last row was decides which of the two is tried first. */
   #isUpdating = false;
+  /** Whether what stood in place of the last row was revoked. */
+  #wasRevoked = false;
+  #addedIssuer: string | undefined;
 
   /** @param issuers issuerId by subject DN; grows with the issuers that are written */
-  constructor(db: DatabaseSync, issuers: Map<string, number>) {
+  constructor(db: DatabaseSync, issuers: Map<string, number>, queue: SqliteQueue) {
     this.#db = db;
+    this.#queue = queue;
     this.#issuers = issuers;
     this.#sql = Object.fromEntries(
       Object.entries(SQL).map(([name, sql]) => [name, db.prepare(sql)]),
@@ -94,44 +77,69 @@ export class SqliteWriter {
   }
 
   /** Of a call whose bytes are not rows nothing stays. */
-  #writeCall({ rows, scope }: WriteCall): WriteOutcome {
+  #writeCall(call: WriteCall): WriteOutcome {
     const before = { ...this.#transaction, buckets: new Set(this.#transaction.buckets) };
     const issuers = this.#issuers.size;
     const verdicts: string[] = [];
     const refusals: Refusal[] = [];
-    this.#db.exec('SAVEPOINT call');
+    const sequences: number[] = [];
+    this.#db.exec('SAVEPOINT OneCall');
     try {
-      for (const block of readBlocks(joined(rows), ROWS_PER_BLOCK)) {
+      for (const block of readBlocks(joined(call.rows), ROWS_PER_BLOCK)) {
         const first = verdicts.length;
         for (const [index, row] of inFingerprintOrder(block)) {
-          const verdict = this.#tryRow(row, scope);
+          const { verdict, sequence } = this.#tryRow(row, call);
+          sequences[first + index] = sequence;
           verdicts[first + index] = typeof verdict === 'string' ? verdict : 'r';
           if (typeof verdict !== 'string') refusals.push(refusalOf(row, first + index, verdict));
         }
       }
     } catch (error) {
       if (!(error instanceof PeerError)) throw error;
-      this.#db.exec('ROLLBACK TO call; RELEASE call');
+      this.#db.exec('ROLLBACK TO OneCall; RELEASE OneCall');
       this.#transaction = before;
       for (const issuerDN of [...this.#issuers.keys()].slice(issuers)) this.#issuers.delete(issuerDN);
       return error;
     }
-    this.#db.exec('RELEASE call');
-    return { verdicts: verdicts.join(''), refusals: refusals.sort((a, b) => a.index - b.index) };
+    this.#db.exec('RELEASE OneCall');
+    refusals.sort((a, b) => a.index - b.index);
+    return { verdicts: verdicts.join(''), refusals, ...(call.marks && { sequences }) };
   }
 
   /** A row that the database itself refuses (a trigger, a constraint) harms no other. */
-  #tryRow(row: RowColumns, scope: CaScope): 's' | 'u' | RowFault {
+  #tryRow(row: RowColumns, { scope, marks }: WriteCall): { readonly verdict: Verdict; readonly sequence: number } {
+    this.#wasRevoked = false;
+    this.#addedIssuer = undefined;
+    // A row whose mark cannot be set must not stand either.
+    const before = marks && { ...this.#transaction };
+    if (before !== undefined) this.#sql.savepoint.run();
     try {
-      return this.#writeRow(row, scope);
+      const verdict = this.#writeRow(row, scope);
+      const sequence = marks !== undefined && typeof verdict === 'string' ? this.#mark(row, marks) : 0;
+      if (before !== undefined) this.#sql.release.run();
+      return { verdict, sequence };
     } catch (error) {
       // A trigger may also have undone the whole transaction (RAISE(ROLLBACK)); then nothing can go on.
       if (!isConstraintFailure(error) || !this.#db.isTransaction) throw error;
-      return { code: 'ERR_STORE_UNAVAILABLE', detail: `The store refused the row: ${(error as Error).message}` };
+      if (before !== undefined) this.#undoRow(before);
+      const detail = `The store refused the row: ${(error as Error).message}`;
+      return { verdict: { code: 'ERR_STORE_UNAVAILABLE', detail }, sequence: 0 };
     }
   }
 
-  #writeRow(row: RowColumns, scope: CaScope): 's' | 'u' | RowFault {
+  #mark(row: RowColumns, order: MarkOrder): number {
+    const change = { wasRevoked: this.#wasRevoked, addedAt: this.#transaction.startedAt };
+    return this.#queue.markRow(row, order, change);
+  }
+
+  #undoRow(before: Transaction): void {
+    this.#sql.undo.run();
+    this.#sql.release.run();
+    Object.assign(this.#transaction, before);
+    if (this.#addedIssuer !== undefined) this.#issuers.delete(this.#addedIssuer);
+  }
+
+  #writeRow(row: RowColumns, scope: CaScope): Verdict {
     const fault = faultOf(row);
     if (fault !== undefined) return fault;
     if (!isCaInScope(row.issuerDN, scope)) return notAuthorized(row.issuerDN);
@@ -142,15 +150,8 @@ export class SqliteWriter {
       const standing = this.#sql.standing.get(fingerprint) as unknown as Standing | undefined;
       if (standing !== undefined) return this.#mergeRow(row, standing, { issuerId, scope });
     }
-    const { changes } = this.#sql.insert.run(
-      fingerprint,
-      issuerId,
-      bodyId,
-      digestOf(row),
-      serialNumber,
-      ...stateOf(row),
-    );
-    this.#isUpdating = changes === 0;
+    const values = [fingerprint, issuerId, bodyId, digestOf(row), serialNumber, ...stateOf(row)];
+    this.#isUpdating = this.#sql.insert.run(...values).changes === 0;
     if (this.#isUpdating) {
       return this.#mergeRow(row, this.#sql.standing.get(fingerprint) as unknown as Standing, { issuerId, scope });
     }
@@ -172,8 +173,9 @@ export class SqliteWriter {
     row: RowColumns,
     standing: Standing,
     { issuerId, scope }: { readonly issuerId: number; readonly scope: CaScope },
-  ): 's' | 'u' | RowFault {
+  ): Verdict {
     const { fingerprint } = row;
+    this.#wasRevoked = isRevoked(standing) === 1;
     if (standing.issuerId !== issuerId) {
       const issuerDN = String(this.#sql.issuerDN.get(standing.issuerId)?.issuerDN);
       if (!isCaInScope(issuerDN, scope)) return notAuthorized(issuerDN);
@@ -204,14 +206,14 @@ export class SqliteWriter {
 
   /** Undoes all of what several statements did when one of them is refused: no row without its certificate. */
   #wholly(work: () => void): void {
-    this.#db.exec('SAVEPOINT row');
+    this.#db.exec('SAVEPOINT Wholly');
     try {
       work();
     } catch (error) {
-      if (this.#db.isTransaction) this.#db.exec('ROLLBACK TO row; RELEASE row');
+      if (this.#db.isTransaction) this.#db.exec('ROLLBACK TO Wholly; RELEASE Wholly');
       throw error;
     }
-    this.#db.exec('RELEASE row');
+    this.#db.exec('RELEASE Wholly');
   }
 
   #addBody(certificate: Uint8Array | null): void {
@@ -226,6 +228,7 @@ export class SqliteWriter {
     if (known !== undefined) return known;
     // Another process may have written it.
     const standing = this.#sql.issuer.get(issuerDN)?.['issuerId'];
+    if (standing === undefined) this.#addedIssuer = issuerDN;
     const issuerId = Number(standing ?? this.#sql.addIssuer.run(issuerDN).lastInsertRowid);
     this.#issuers.set(issuerDN, issuerId);
     return issuerId;
@@ -233,34 +236,12 @@ export class SqliteWriter {
 }
 
 function newTransaction(nextBody: number): Transaction {
-  return { nextBody, total: 0, revoked: 0, withCertificate: 0, buckets: new Set() };
+  return { nextBody, total: 0, revoked: 0, withCertificate: 0, buckets: new Set(), startedAt: Date.now() };
 }
 
 /** The first bytes of the row's digest, as comparisons use them. */
 function digestOf(row: RowColumns): Uint8Array {
   return Buffer.from(rowDigest(row).slice(0, HASH_BYTES * 2), 'hex');
-}
-
-type Value = string | number | Uint8Array | null;
-
-/** In the order of STATE. */
-function stateOf(row: RowColumns): Value[] {
-  return [
-    row.subjectDN,
-    row.status,
-    row.revocationReason,
-    row.revocationDate,
-    row.updateTime,
-    row.expireDate,
-    row.notBefore,
-    row.caFingerprint,
-    row.subjectKeyId,
-    row.type,
-    row.tag,
-    row.crlPartitionIndex,
-    row.certificateProfileId,
-    row.username,
-  ];
 }
 
 function isRevoked({ status }: Pick<RowColumns, 'status'>): 0 | 1 {

@@ -5,12 +5,15 @@ import type { CaScope } from '../x509/ca-scope.ts';
 import type { PageRequest, RowPage, RowsOf, RowsOfRequest, StoreCounts, WriteResult } from './certificate-store.ts';
 import type { EjbcaConfig } from './ejbca-connection.ts';
 import type { SkippedRow } from './ejbca-row.ts';
+import type { MarkOrder, QueueEngine } from './publisher-queue.ts';
 import type { ComparableEngine } from './range-comparison.ts';
 
 /** One call to write rows. */
 export interface WriteCall {
   readonly rows: readonly Uint8Array[];
   readonly scope: CaScope;
+  /** Marks to set with the rows that are not refused, unchanged ones too: the peer may lack them. */
+  readonly marks?: MarkOrder;
 }
 
 /** What became of one call of a group: its result, or the error that is its alone. */
@@ -36,6 +39,8 @@ export interface StoreEngine extends ComparableEngine {
   count(): MaybeLater<StoreCounts>;
   /** Opens what is not open. */
   probe(): MaybeLater<void>;
+  /** The publisher queue. @throws PeerError ERR_INVALID_CONFIG where there cannot be one */
+  queue(): QueueEngine;
   /** Rows of a foreign database that could not be read as they are, since the last comparison began. */
   skippedRows?(): readonly SkippedRow[];
   close(): MaybeLater<void>;

@@ -6,6 +6,7 @@ import { type PeerErrorCode, toPeerError } from '../errors.ts';
 import type { CaScope } from '../x509/ca-scope.ts';
 import type { PageRequest, RowsOfRequest } from './certificate-store.ts';
 import { EjbcaStore } from './ejbca-store.ts';
+import type { DueQuestion, MarkListRequest, MarkSelection, SettleCall } from './publisher-queue.ts';
 import { answerRanges, answerRows, askRanges, askRows, type RangeQuestion } from './range-comparison.ts';
 import type { RowFilter } from './row-filter.ts';
 import { SqliteStore } from './sqlite-store.ts';
@@ -34,6 +35,12 @@ const METHODS = {
   askRows: (filter: RowFilter, buckets: Uint16Array) => askRows(engine, filter, buckets),
   answerRanges: (body: Uint8Array, scope: CaScope) => answerRanges(engine, body, scope),
   answerRows: (body: Uint8Array, scope: CaScope) => answerRows(engine, body, scope),
+  dueMarks: (question: DueQuestion) => engine.queue().dueMarks(question),
+  settleMarks: (call: SettleCall) => engine.queue().settleMarks(call),
+  queueSummaries: (now: number) => engine.queue().queueSummaries(now),
+  listMarks: (request: MarkListRequest) => engine.queue().listMarks(request),
+  retryMarks: (selection: MarkSelection) => engine.queue().retryMarks(selection),
+  removeMarks: (selection: MarkSelection) => engine.queue().removeMarks(selection),
   count: () => engine.count(),
   probe: () => engine.probe(),
   skippedRows: () => engine.skippedRows?.() ?? [],

@@ -20,6 +20,16 @@ import type {
   WriteResult,
 } from './certificate-store.ts';
 import type { SkippedRow } from './ejbca-row.ts';
+import type {
+  DueMarks,
+  DueQuestion,
+  MarkList,
+  MarkListRequest,
+  MarkOrder,
+  MarkSelection,
+  QueueSummary,
+  SettleCall,
+} from './publisher-queue.ts';
 import type { RangeAsked, RangeQuestion, RowQuestion } from './range-comparison.ts';
 import { EVERY_ROW, type RowFilter } from './row-filter.ts';
 import type { StoreConfig } from './store-engine.ts';
@@ -45,10 +55,10 @@ export class WorkerStore implements CertificateStore {
     this.#config = config;
   }
 
-  writeRows(rows: readonly Uint8Array[], scope: CaScope): Promise<WriteResult> {
+  writeRows(rows: readonly Uint8Array[], scope: CaScope, marks?: MarkOrder): Promise<WriteResult> {
     const owned = rows.map(owning);
     const transfer = [...new Set(owned.map((chunk) => chunk.buffer))];
-    return this.#call<WriteResult>('writeRows', [{ rows: owned, scope }], transfer);
+    return this.#call<WriteResult>('writeRows', [{ rows: owned, scope, ...(marks && { marks }) }], transfer);
   }
 
   async findByFingerprint(fingerprint: string): Promise<CertificateData | undefined> {
@@ -98,6 +108,30 @@ export class WorkerStore implements CertificateStore {
 
   answerRows(body: Uint8Array, scope: CaScope): Promise<Uint8Array> {
     return this.#ask('answerRows', body, scope);
+  }
+
+  dueMarks(question: DueQuestion): Promise<DueMarks> {
+    return this.#ask('dueMarks', question);
+  }
+
+  settleMarks(call: SettleCall): Promise<void> {
+    return this.#ask('settleMarks', call);
+  }
+
+  queueSummaries(now: number): Promise<readonly QueueSummary[]> {
+    return this.#ask('queueSummaries', now);
+  }
+
+  listMarks(request: MarkListRequest): Promise<MarkList> {
+    return this.#ask('listMarks', request);
+  }
+
+  retryMarks(selection: MarkSelection): Promise<number> {
+    return this.#ask('retryMarks', selection);
+  }
+
+  removeMarks(selection: MarkSelection): Promise<number> {
+    return this.#ask('removeMarks', selection);
   }
 
   count(): Promise<StoreCounts> {

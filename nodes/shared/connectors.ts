@@ -47,6 +47,7 @@ function findConnector(RED: NodeAPI, name: unknown): PeerConnectorNode {
   throw new PeerError('ERR_PEER_UNKNOWN', `There is no peer connector "${name}", or it is not deployed`);
 }
 
-function isConnector(node: unknown): node is PeerConnectorNode {
+/** Whether it is a deployed peer connector. */
+export function isConnector(node: unknown): node is PeerConnectorNode {
   return typeof node === 'object' && node !== null && (node as Node).type === TYPE;
 }

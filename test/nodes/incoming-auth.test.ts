@@ -3,12 +3,12 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { SinonSpy } from 'sinon';
-import { PeerPublisher } from '../../lib/publisher/peer-publisher.ts';
 import { publishToPeers } from '../../lib/publisher/publish-to-peers.ts';
 import { readCertificate } from '../../lib/x509/certificate.ts';
 import type { PeerEndpointNode } from '../../nodes/peer-endpoint.ts';
 import { outgoingPeer } from '../helpers/outgoing-peer.ts';
 import { authenticatorNode, endpointNode, flowNode, roleNode, storeNode } from '../helpers/peer-flow.ts';
+import { directTask } from '../helpers/publish-task.ts';
 import { type Message, type RuntimeFlow, runFlow } from '../helpers/runtime-flow.ts';
 import { type Credential, createTestPki } from '../helpers/test-pki.ts';
 
@@ -70,10 +70,9 @@ describe('incoming-auth node', () => {
 
   it('tells how many certificates were published', async () => {
     const running = await listen();
-    const publisher = new PeerPublisher(connect(running));
     await publishToPeers(
       [pki.caClient.certificatePem, pki.vaServer.certificatePem],
-      [{ name: 'VA', publisher: () => publisher }],
+      directTask({ VA: connect(running) }),
     );
     const { payload } = await event(running, 'published');
     const { stored, unchanged, refused } = payload as Record<string, number>;

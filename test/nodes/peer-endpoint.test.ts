@@ -4,12 +4,12 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { type AddressInfo, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { PeerPublisher } from '../../lib/publisher/peer-publisher.ts';
 import { publishToPeers } from '../../lib/publisher/publish-to-peers.ts';
 import type { PeerEndpointNode } from '../../nodes/peer-endpoint.ts';
 import type { FlowNode } from '../helpers/node-red.ts';
 import { outgoingPeer } from '../helpers/outgoing-peer.ts';
 import { authenticatorNode, endpointNode, flowNode, roleNode, storeNode } from '../helpers/peer-flow.ts';
+import { directTask } from '../helpers/publish-task.ts';
 import { type RuntimeFlow, runFlow } from '../helpers/runtime-flow.ts';
 import { type Credential, createTestPki } from '../helpers/test-pki.ts';
 
@@ -77,11 +77,10 @@ describe('peer-endpoint node', () => {
 
   it('stores what is published and takes it back from disk after a redeploy', async () => {
     const running = await listen();
-    const target = { name: 'VA', publisher: () => publisher };
-    const publisher = new PeerPublisher(connect(running));
-    const first = await publishToPeers(pki.caClient.certificatePem, [target]);
+    const task = directTask({ VA: connect(running) });
+    const first = await publishToPeers(pki.caClient.certificatePem, task);
     assert.equal(first.report.stored, 1);
-    const second = await publishToPeers(pki.caClient.certificatePem, [target]);
+    const second = await publishToPeers(pki.caClient.certificatePem, task);
     assert.equal(second.report.unchanged, 1);
   });
 
@@ -150,10 +149,8 @@ describe('peer-endpoint node', () => {
     }
 
     it('certificates when it has no store', async () => {
-      const publisher = new PeerPublisher(connect(await listen({ store: '' })));
-      const { failure } = await publishToPeers(pki.caClient.certificatePem, [
-        { name: 'VA', publisher: () => publisher },
-      ]);
+      const task = directTask({ VA: connect(await listen({ store: '' })) });
+      const { failure } = await publishToPeers(pki.caClient.certificatePem, task);
       assert.equal(failure?.code, 'ERR_STORE_UNAVAILABLE');
     });
   });

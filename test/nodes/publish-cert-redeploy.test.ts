@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Node } from 'node-red';
 import type { SinonSpy } from 'sinon';
-import type { PublishReport } from '../../lib/publisher/publish-to-peers.ts';
+import type { PublishReport } from '../../lib/publisher/publish-report.ts';
 import { WorkerStore } from '../../lib/store/worker-store.ts';
 import type { FlowNode } from '../helpers/node-red.ts';
 import { authenticatorNode, connectorNode, flowNode } from '../helpers/peer-flow.ts';

@@ -3,7 +3,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { runInNewContext } from 'node:vm';
-import type { PublishReport, PublishRow } from '../../lib/publisher/publish-to-peers.ts';
+import type { PublishReport, PublishRow } from '../../lib/publisher/publish-report.ts';
 import { CERTIFICATE_STATUS } from '../../lib/store/certificate-data.ts';
 import { WorkerStore } from '../../lib/store/worker-store.ts';
 import { readCertificate } from '../../lib/x509/certificate.ts';

@@ -16,6 +16,8 @@ interface Checks {
   readonly NAMED_ACCESS_RULES: readonly string[];
   readonly ROLE_TEMPLATES: Readonly<Record<string, readonly string[]>>;
   withTemplate(rules: readonly Rule[], template: string): readonly Rule[];
+  areGroups(text: string | undefined): boolean;
+  isStatusPath(text: string | undefined): boolean;
   isAccessRule(path: string): boolean;
   areRules(rules: readonly Rule[]): boolean;
   areMembers(members: readonly { match: string; value: string; issuer: string }[]): boolean;
@@ -145,6 +147,18 @@ describe('checks of the dialogs', () => {
     assert.equal(checks.areTrusted([{ source: 'file', value: '/ca.pem', serialNumber: '' }]), true);
     assert.equal(checks.areTrusted([{ source: 'file', value: '', serialNumber: '' }]), false);
     assert.equal(checks.areTrusted([{ source: 'file', value: '/ca.pem', serialNumber: 'zz' }]), false);
+  });
+
+  it('take groups that name nobody twice', () => {
+    for (const text of ['', undefined, 'A\nB\n\nC']) assert.equal(checks.areGroups(text), true, text);
+    for (const text of ['A\nA', 'A\n\n A ']) assert.equal(checks.areGroups(text), false, text);
+  });
+
+  it('take a path for the status as the runtime does, or a variable', () => {
+    for (const text of ['', undefined, '/peers/va-status', '/a.b~c', '$' + '{PEER_STATUS_PATH}'])
+      assert.equal(checks.isStatusPath(text), true, text);
+    for (const text of ['status', '/', '/a b', '/a?b', 'https://host/a'])
+      assert.equal(checks.isStatusPath(text), false, text);
   });
 
   it('tell PEM text from anything else at a glance', () => {

@@ -18,6 +18,7 @@ import { CERTIFICATE_STATUS } from '../../../lib/store/certificate-data.ts';
 import { encodeRow } from '../../../lib/store/certificate-row.ts';
 import { WorkerStore } from '../../../lib/store/worker-store.ts';
 import { ALL_CAS } from '../../../lib/x509/ca-scope.ts';
+import { directTask } from '../../helpers/publish-task.ts';
 import { type Credential, createTestPki, daysFromNow } from '../../helpers/test-pki.ts';
 import { caRole, startTwoPeers, type TwoPeers } from '../../helpers/two-peers.ts';
 
@@ -228,12 +229,9 @@ describe('peer endpoint', () => {
     const { client, connect } = await start();
     const gone = connect();
     await gone.pool.disable();
-    const targets = [
-      { name: 'va-1', publisher: () => new PeerPublisher(client) },
-      { name: 'va-2', publisher: () => new PeerPublisher(gone.client) },
-    ];
+    const task = directTask({ 'va-1': client, 'va-2': gone.client });
     const input = [pki.nobody().certificatePem, 'garbage', pki.nobody().certificate];
-    const { rows, report, failure } = await publishToPeers(input, targets);
+    const { rows, report, failure } = await publishToPeers(input, task);
     assert.equal(failure, undefined);
     assert.deepEqual(
       rows.map((row) => [row.peer, row.verdict, row.code]),

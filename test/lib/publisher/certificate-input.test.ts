@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { hash } from 'node:crypto';
 import { rootCertificates } from 'node:tls';
 import type { PeerError } from '../../../lib/errors.ts';
 import { readCertificateInput } from '../../../lib/publisher/certificate-input.ts';
@@ -56,6 +57,40 @@ describe('certificate input', () => {
       [CERTIFICATE_STATUS.active, notBefore, -1, -1],
     );
   });
+
+  it('takes the reason removeFromCRL alone as taken off hold', () => {
+    const { status, revocationReason, revocationDate, updateTime } = row({ certificate, revocationReason: 8 });
+    assert.deepEqual([status, revocationReason, revocationDate, updateTime], [CERTIFICATE_STATUS.active, 8, -1, NOW]);
+  });
+
+  it('takes a revocation without certificate as a limited entry of EJBCA', () => {
+    const entry = row({ issuerDN: 'CN=CA', serialNumber: '0815', revocationReason: 'keyCompromise' });
+    assert.deepEqual(
+      [entry.subjectDN, entry.serialNumber, entry.status, entry.certificate, entry.fingerprint],
+      ['CN=limited', '815', CERTIFICATE_STATUS.revoked, null, hash('sha1', '815;CN=CA', 'hex')],
+    );
+  });
+
+  it('takes a status by fingerprint, without certificate', () => {
+    const entry = row({ issuerDN: 'CN=CA', serialNumber: 7n, fingerprint: 'AB'.repeat(20), subjectDN: 'CN=x' });
+    assert.deepEqual(
+      [entry.fingerprint, entry.subjectDN, entry.serialNumber, entry.status],
+      ['ab'.repeat(20), 'CN=x', '7', CERTIFICATE_STATUS.active],
+    );
+  });
+
+  for (const [what, entry] of Object.entries({
+    'an active limited entry': { issuerDN: 'CN=CA', serialNumber: '1' },
+    'a serial number that is hexadecimal': { issuerDN: 'CN=CA', serialNumber: '0xff', status: 'revoked' },
+    'a serial number that is too long': { issuerDN: 'CN=CA', serialNumber: '9'.repeat(500), status: 'revoked' },
+    'no serial number': { issuerDN: 'CN=CA', status: 'revoked' },
+    'a fingerprint that is none': { issuerDN: 'CN=CA', serialNumber: '1', fingerprint: 'abc' },
+    'an empty issuer': { issuerDN: '', serialNumber: '1', status: 'revoked' },
+  })) {
+    it(`refuses an entry without certificate that has ${what}`, () => {
+      assert.deepEqual(codes(entry), ['ERR_INVALID_INPUT']);
+    });
+  }
 
   it('takes a stated status as of now', () => {
     assert.equal(row({ certificate, status: 'active' }).updateTime, NOW);

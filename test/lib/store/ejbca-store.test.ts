@@ -531,6 +531,7 @@ function describeSource(dialect: Dialect, skip: string | undefined): void {
           code: 'ERR_INVALID_CONFIG',
           message: /read only/,
         });
+        await assert.rejects(worker.queueSummaries(0), { code: 'ERR_INVALID_CONFIG', message: /cannot hold a queue/ });
         assert.deepEqual(await worker.list({ limit: 10 }), []);
         await insert(row(1));
         assert.deepEqual(await worker.findByFingerprint(fingerprint(1)), row(1));

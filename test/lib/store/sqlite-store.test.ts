@@ -16,7 +16,8 @@ import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { WorkerStore } from '../../../lib/store/worker-store.ts';
 import { ALL_CAS } from '../../../lib/x509/ca-scope.ts';
-import { row, stream } from './rows.ts';
+import { describePublisherQueue } from './queue-contract.ts';
+import { fingerprint, row, rowWithBody, stream } from './rows.ts';
 import { describeCertificateStore } from './store-contract.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'sqlite-store-'));
@@ -24,6 +25,11 @@ const isRoot = process.getuid?.() === 0;
 after(() => rmSync(folder, { recursive: true, force: true }));
 
 describeCertificateStore(
+  'SQLite',
+  async (name) => new WorkerStore({ kind: 'sqlite', file: join(folder, `${name}.sqlite`) }),
+);
+
+describePublisherQueue(
   'SQLite',
   async (name) => new WorkerStore({ kind: 'sqlite', file: join(folder, `${name}.sqlite`) }),
 );
@@ -165,6 +171,37 @@ describe('SQLite store', () => {
     assert.equal(verdicts, 'srs');
     assert.match(refusals[0]?.detail ?? '', /not this one/);
   });
+
+  for (const [what, table] of [
+    ['row', 'CertificateData'],
+    ['mark', 'PublisherQueue'],
+  ] as const) {
+    it(`holds neither row nor mark when the database refuses the ${what}`, async () => {
+      const file = newFile();
+      const store = openFile(file);
+      await store.count();
+      const db = new DatabaseSync(file);
+      const condition = `new.fingerprint = x'${fingerprint(2)}'`;
+      db.exec(
+        `CREATE TRIGGER faulty BEFORE INSERT ON ${table} WHEN ${condition} BEGIN SELECT RAISE(ABORT, 'not this one'); END`,
+      );
+      const order = { peers: ['va'], withCertificate: true, onlyRevoked: false };
+      const rows = [1, 2, 3].map((index) => rowWithBody(Buffer.of(index), { ...row(index), certificate: null }));
+      rows[1] = row(2, { issuerDN: 'CN=Another CA' });
+      const { verdicts, sequences } = await store.writeRows([stream(...rows)], ALL_CAS, order);
+      assert.equal(verdicts, 'srs');
+      assert.equal(sequences?.[1], 0);
+      const { marks } = await store.dueMarks({ peer: 'va', kind: 'certificate', now: Date.now(), limit: 9 });
+      assert.deepEqual([marks.length, (await store.count()).total], [2, 2]);
+      db.exec('DROP TRIGGER faulty');
+      db.close();
+      assert.equal(
+        (await store.writeRows([stream(row(2, { issuerDN: 'CN=Another CA' }))], ALL_CAS, order)).verdicts,
+        's',
+      );
+      assert.equal((await store.findByFingerprint(fingerprint(2)))?.issuerDN, 'CN=Another CA');
+    });
+  }
 
   it('writes calls that come together in one transaction', async () => {
     const file = newFile();
