@@ -53,6 +53,6 @@ function follow(RED: NodeAPI, node: Node, id: string): void {
 }
 
 /** Dashboards show rows of plain values. */
-function flatten(peer: IncomingPeer): Record<string, string | number> {
+function flatten(peer: IncomingPeer): Record<string, string | number | boolean> {
   return { ...peer, roles: peer.roles.join(', ') };
 }

@@ -16,6 +16,8 @@ export type RefusalCause =
   | 'expired'
   | 'not yet valid'
   | 'revoked'
+  | 'not in the certificate store'
+  | 'blocked by the operator'
   | 'self-signed'
   | 'untrusted issuer'
   | 'wrong purpose'
