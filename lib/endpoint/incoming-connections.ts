@@ -4,6 +4,8 @@
  * The list is bounded; the peers seen longest ago leave first.
  */
 
+import type { PeerIdentity } from '../auth/role.ts';
+
 /** What is known of one incoming peer. Plain data. */
 export interface IncomingPeer {
   /** Fingerprint of its certificate; for a client without a readable one, its address. */
@@ -65,6 +67,7 @@ export type Contact = Pick<IncomingPeer, 'id' | 'subjectDN' | 'issuerDN' | 'seri
 /** Remembers incoming peers. */
 export class IncomingConnections {
   readonly #peers = new Map<string, Mutable<IncomingPeer>>();
+  readonly #identities = new Map<string, PeerIdentity>();
   readonly #now: () => number;
 
   constructor(now: () => number = Date.now) {
@@ -84,16 +87,23 @@ export class IncomingConnections {
   /**
    * Takes note of a connection, admitted or not.
    *
+   * @param identity what roles look at; undefined = the certificate is none that could have one
    * @returns whether it was the first contact
    */
-  connected({ id, subjectDN, issuerDN, serialNumber, address, expires }: Contact): boolean {
+  connected({ id, subjectDN, issuerDN, serialNumber, address, expires }: Contact, identity?: PeerIdentity): boolean {
     const peer = { id, subjectDN, issuerDN, serialNumber, address, expires };
     const known = this.#peers.get(peer.id);
     const time = this.#timestamp();
     const entry = known ?? { ...EMPTY, firstSeen: time };
     Object.assign(entry, peer, { lastSeen: time, connections: entry.connections + 1 });
+    if (identity !== undefined) this.#identities.set(id, identity);
     this.#moveToEnd(peer.id, entry as Mutable<IncomingPeer>);
     return known === undefined;
+  }
+
+  /** What roles look at of a peer that is remembered. */
+  identityOf(id: string): PeerIdentity | undefined {
+    return this.#identities.get(id);
   }
 
   roles(id: string, roles: readonly string[]): void {
@@ -132,6 +142,7 @@ export class IncomingConnections {
 
   /** Drops what is known of a peer. @returns whether anything was */
   forget(id: string): boolean {
+    this.#identities.delete(id);
     return this.#peers.delete(id);
   }
 
@@ -140,7 +151,7 @@ export class IncomingConnections {
     this.#peers.set(id, peer);
     if (this.#peers.size <= MAX_PEERS) return;
     const oldest = this.#peers.keys().next().value;
-    if (oldest !== undefined) this.#peers.delete(oldest);
+    if (oldest !== undefined) this.forget(oldest);
   }
 
   #timestamp(): string {

@@ -178,7 +178,7 @@ export class PeerServer {
       }
       if (!isTrusted(verdict.certificate, this.#trust)) {
         const error = new PeerError('ERR_NOT_AUTHENTICATED', 'Client certificate: not one that the trust list names');
-        this.#contact(socket, contactOf(verdict.peer, address));
+        this.#contact(socket, contactOf(verdict.peer, address), verdict.peer);
         return this.#refuse(socket, verdict.peer.fingerprint, error);
       }
       await this.#admit(socket, new IncomingPeerConnection(verdict.peer, socket));
@@ -188,8 +188,8 @@ export class PeerServer {
   }
 
   /** Takes note of a client, and of its leaving whatever becomes of it. @returns whether it came for the first time */
-  #contact(socket: TLSSocket, contact: Contact): boolean {
-    const isFirst = this.incoming.connected(contact);
+  #contact(socket: TLSSocket, contact: Contact, peer?: AuthenticatedPeer): boolean {
+    const isFirst = this.incoming.connected(contact, peer);
     this.incoming.blocked(contact.id, this.#isBlocked(contact.id));
     socket.once('close', () => {
       this.#open.delete(socket);
@@ -200,7 +200,7 @@ export class PeerServer {
 
   async #admit(socket: TLSSocket, connection: IncomingPeerConnection): Promise<void> {
     const id = connection.peer.fingerprint;
-    const isFirst = this.#contact(socket, contactOf(connection.peer, socket.remoteAddress ?? ''));
+    const isFirst = this.#contact(socket, contactOf(connection.peer, socket.remoteAddress ?? ''), connection.peer);
     connection.isBlocked = this.#isBlocked(id);
     try {
       if (!connection.isBlocked) await this.#check?.admit(connection);

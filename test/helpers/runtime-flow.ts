@@ -40,6 +40,7 @@ const NODE_NAMES = [
   'publish-cert',
   'sync',
   'incoming-auth',
+  'peer-overview',
 ];
 const require = createRequire(import.meta.url);
 const { events } = require('@node-red/util') as { events: EventEmitter };
