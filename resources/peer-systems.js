@@ -37,6 +37,8 @@ export function addSidebar(text) {
   });
   RED.actions.add('peer-systems:show', () => RED.sidebar.show(TAB));
   RED.comms.subscribe(TOPIC, () => feed.changed());
+  // For the dialog of a role, which offers them to look at their rights.
+  globalThis.peerSystems = { incoming: () => [...state.rows.get('incoming').values()] };
   new ResizeObserver(() => (content.offsetParent === null ? feed.close() : feed.open())).observe(content);
   document.addEventListener('visibilitychange', () => feed.changed());
 }

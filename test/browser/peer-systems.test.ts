@@ -70,7 +70,7 @@ describe(`sidebar tab in a browser${NO_BROWSER === undefined ? '' : ` (${NO_BROW
 
   const card = () => page.locator('.peer-card[data-id="connector"]');
   const textOf = (term: string) => card().locator(`dt:has-text("${term}") + dd`);
-  const press = (name: string) => page.getByRole('button', { name, exact: true }).click();
+  const press = (name: string) => page.locator('.peer-systems').getByRole('button', { name, exact: true }).click();
   const shoot = async (name: string, on = page): Promise<void> => {
     if (SHOTS === undefined) return;
     mkdirSync(SHOTS, { recursive: true });
@@ -110,18 +110,24 @@ describe(`sidebar tab in a browser${NO_BROWSER === undefined ? '' : ` (${NO_BROW
     await page.getByLabel('What the new role may do').selectOption('synchronise');
     await press('Create role');
     await page.locator('#node-config-dialog-ok').waitFor();
+    await page.locator('#peer-role-certificate').selectOption({ label: 'CN=ca-1,O=Test,C=SE' });
+    const rights = page.locator('#peer-role-rights');
+    await rights.getByText('Belongs to: ca-1').waitFor();
+    await rights.locator('.peer-right-allowed', { hasText: '/peerpublish/readcert' }).waitFor();
+    assert.equal(await rights.locator('.peer-right-allowed', { hasText: '/cryptotoken' }).count(), 0);
     await page.waitForTimeout(600);
     await shoot('3-role');
     await page.locator('#node-config-dialog-ok').click();
     await page.locator('#node-config-dialog-ok').waitFor({ state: 'detached' });
     const undone = await page.evaluate(() => {
-      const { RED } = globalThis as unknown as { RED: Editor & { history: { redo(): void; pop(): void } } };
+      const { RED } = globalThis as unknown as { RED: Editor };
+      const count = (): number => ((RED.nodes.node('endpoint')?.['roles'] ?? []) as string[]).length;
       RED.history.pop();
-      const count = (RED.nodes.node('endpoint')?.['roles'] as string[]).length;
+      const undone = count();
       RED.history.redo();
-      return { count, again: (RED.nodes.node('endpoint')?.['roles'] as string[]).length };
+      return [undone, count()];
     });
-    assert.deepEqual(undone, { count: 0, again: 1 });
+    assert.deepEqual(undone, [0, 1]);
   });
 
   it('admits the peer after the deploy', async () => {

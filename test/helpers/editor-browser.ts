@@ -78,5 +78,5 @@ export async function openEditor(page: Page, url: string, nodeId: string): Promi
 export interface Editor {
   readonly nodes: { node(id: string): Record<string, unknown> | null; dirty(): boolean };
   readonly sidebar: { show(id: string): void };
-  readonly history: { pop(): void };
+  readonly history: { pop(): void; redo(): void };
 }
