@@ -89,7 +89,8 @@ function addIncomingActions(RED: NodeAPI): void {
     );
   }
   postRoute(RED, '/peer-systems/endpoints/:id/forget', (request) => {
-    endpoint(request).incoming()?.forget(textField(request.body['peer'], 'peer'));
+    const peer = textField(request.body['peer'], 'peer');
+    endpoint(request).incoming()?.forget(peer);
   });
   askRoute(RED, '/peer-systems/effective-rules', ({ body }) => {
     const roles = parseRoles(body['roles']);

@@ -55,7 +55,7 @@ function prepareTemplates(rules, text) {
 
 function prepareRights(node, lists, text) {
   const who = $('#peer-role-certificate');
-  const pasted = $('#peer-role-pasted').hide();
+  const pasted = $('#peer-role-pasted').attr('aria-label', text('placeholder.certificate')).hide();
   const shown = $('#peer-role-rights');
   const ask = async () => {
     pasted.toggle(who.val() === 'pasted');
