@@ -83,7 +83,7 @@ export interface OutgoingRow {
 }
 
 /** A queue item older than this makes a peer out of sync: EJBCA's VA status time constraint. Seconds. */
-export const MAX_QUEUE_AGE_SECONDS = 600;
+const MAX_QUEUE_AGE_SECONDS = 600;
 
 /**
  * Makes the row of a connector.

@@ -8,7 +8,7 @@ import type { SyncFacts } from '../../../lib/overview/sync-row.ts';
 import type { PoolFacts } from '../../../lib/pool/connection-pool.ts';
 import { SyncMeter, type SyncProgress } from '../../../lib/sync/sync-progress.ts';
 
-export const POOL: PoolFacts = {
+const POOL: PoolFacts = {
   state: 'running',
   inUse: 1,
   ready: 2,
