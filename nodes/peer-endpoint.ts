@@ -63,7 +63,11 @@ export default function (RED: NodeAPI): void {
         peers: listener.incoming?.list() ?? [],
       }),
     });
-    const onSwitch = (): void => listener.follow(config.incoming && switches.state.incoming);
+    const onSwitch = (): void => {
+      // At once: whoever refuses a peer sees it refused.
+      listener.applyBlocked();
+      listener.follow(config.incoming && switches.state.incoming);
+    };
     const onDeployed = (): void => listener.follow(config.incoming && switches.state.incoming, true);
     // Not before: stores and roles are config nodes too and may come into being after this one.
     RED.events.on('flows:started', onDeployed);
@@ -105,9 +109,14 @@ class Listener {
     return this.#opened?.server.incoming;
   }
 
-  /** Listens or not, with the roles and the blocked peers as they are now. */
+  /** Listens or not, with the roles as they are now. */
   follow(isAllowed: boolean, isDeploy = false): void {
     this.#turn = this.#turn.then(() => this.#step(isAllowed, isDeploy)).catch((error) => this.#giveUp(error));
+  }
+
+  /** Cuts whoever is blocked now. */
+  applyBlocked(): void {
+    this.#opened?.server.applyBlocked();
   }
 
   /** Takes what is to be called when the node is closed. */
@@ -130,7 +139,6 @@ class Listener {
     if (this.#opened === undefined) return this.#open();
     // The runtime renews roles that were changed, but not what names them in a list.
     if (isDeploy) this.#opened.server.setRoles(rolesOf(this.#RED, this.#config));
-    this.#opened.server.applyBlocked();
   }
 
   async #open(): Promise<void> {

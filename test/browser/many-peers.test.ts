@@ -33,7 +33,9 @@ describe(`sidebar tab with ${PEERS} peers${NO_BROWSER === undefined ? '' : ` (${
         lastSeen: new Date(1_767_225_600_000 - i * 1_000).toISOString(),
       }),
     );
-    const connectors = Array.from({ length: CONNECTORS }, (_, i) => connector(`va-${i}`, { name: i === 0 ? HOSTILE : `VA ${i}` }));
+    const connectors = Array.from({ length: CONNECTORS }, (_, i) =>
+      connector(`va-${i}`, { name: i === 0 ? HOSTILE : `VA ${i}` }),
+    );
     log.update(toOverview({ connectors, syncs: [], endpoints: [endpoint('endpoint', peers)] }));
     const switches = { outgoing: true, incoming: true, disabledConnectors: [] };
     return JSON.stringify({ ...log.since(since), switches, hasAdminAuth: true });
