@@ -4,12 +4,14 @@
 import type { Node, NodeAPI, NodeDef } from 'node-red';
 import { PeerError, toPeerError } from '../lib/errors.ts';
 import type { RemoteAuthenticator } from '../lib/keybinding/remote-authenticator.ts';
+import type { ConnectorFacts } from '../lib/overview/outgoing-row.ts';
 import { ConnectionPool, type PoolFacts } from '../lib/pool/connection-pool.ts';
 import { PeerClient } from '../lib/pool/peer-client.ts';
 import { renderPeerUrl } from '../lib/pool/peer-url.ts';
 import { PeerPublisher } from '../lib/publisher/peer-publisher.ts';
 import type { RemoteAuthenticatorNode } from './remote-authenticator.ts';
 import { configNode, numberField, tlsVersionField } from './shared/node-config.ts';
+import { switchesOf } from './shared/switches.ts';
 
 interface PeerConnectorDef extends NodeDef {
   readonly url: string;
@@ -29,6 +31,8 @@ export interface PeerConnectorNode extends Node {
   client(): PeerClient;
   publisher(): PeerPublisher;
   facts(): PoolFacts;
+  /** What the overview shows; never throws. */
+  overviewFacts(): ConnectorFacts;
   reset(): void;
 }
 
@@ -57,6 +61,7 @@ export default function (RED: NodeAPI): void {
       if (parts instanceof PeerError) throw parts;
       return parts;
     };
+    const endSwitches = parts instanceof PeerError ? () => undefined : followSwitches(RED, this.id, config, parts.pool);
     Object.assign(this, {
       url: config.url,
       users: {},
@@ -64,8 +69,10 @@ export default function (RED: NodeAPI): void {
       publisher: () => usable().publisher,
       facts: () => usable().pool.facts(),
       reset: () => usable().pool.reset(),
+      overviewFacts: () => overviewFactsOf(this, config, parts),
     });
     this.on('close', (_removed: boolean, done: () => void) => {
+      endSwitches();
       if (parts instanceof PeerError) return done();
       parts.authenticator.close();
       parts.pool.close().then(done, done);
@@ -73,6 +80,30 @@ export default function (RED: NodeAPI): void {
   }
 
   RED.nodes.registerType('peer-connector', PeerConnector);
+}
+
+/** Enabled is who is so in its dialog, by the global switch and by its own switch in the overview. */
+function followSwitches(RED: NodeAPI, id: string, config: PeerConnectorDef, pool: ConnectionPool): () => void {
+  const switches = switchesOf(RED);
+  const apply = (): void => {
+    if (config.enabled && switches.isConnectorAllowed(id)) pool.enable();
+    else void pool.disable();
+  };
+  apply();
+  return switches.onChange(apply);
+}
+
+function overviewFactsOf(node: PeerConnectorNode, config: PeerConnectorDef, parts: Parts | PeerError): ConnectorFacts {
+  const isUsable = !(parts instanceof PeerError);
+  return {
+    id: node.id,
+    name: node.name || node.url || node.id,
+    url: config.url,
+    isConfigured: config.enabled,
+    configError: isUsable ? '' : parts.message,
+    pool: isUsable ? parts.pool.facts() : undefined,
+    lastPing: isUsable ? parts.client.lastPing : undefined,
+  };
 }
 
 function openParts(RED: NodeAPI, config: PeerConnectorDef): Parts {
@@ -90,7 +121,6 @@ function openParts(RED: NodeAPI, config: PeerConnectorDef): Parts {
     'peer-remote-authenticator',
   ).open();
   const pool = new ConnectionPool(options, authenticator);
-  if (!config.enabled) void pool.disable();
   const client = new PeerClient(pool);
   return { authenticator, pool, client, publisher: new PeerPublisher(client) };
 }

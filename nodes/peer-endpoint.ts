@@ -8,11 +8,13 @@ import type { IncomingConnections, IncomingEvent } from '../lib/endpoint/incomin
 import { PeerServer, type PeerServerOptions } from '../lib/endpoint/peer-server.ts';
 import { toPeerError } from '../lib/errors.ts';
 import type { RemoteAuthenticator } from '../lib/keybinding/remote-authenticator.ts';
+import type { EndpointFacts } from '../lib/overview/incoming-row.ts';
 import type { CertificateStoreNode } from './certificate-store.ts';
 import type { PeerRoleNode } from './peer-role.ts';
 import type { RemoteAuthenticatorNode } from './remote-authenticator.ts';
 import { configNode, numberField, tlsVersionField } from './shared/node-config.ts';
 import { SOFTWARE } from './shared/software.ts';
+import { switchesOf } from './shared/switches.ts';
 
 interface PeerEndpointDef extends NodeDef {
   readonly port: number | string;
@@ -21,6 +23,8 @@ interface PeerEndpointDef extends NodeDef {
   readonly store: string;
   readonly roles: readonly string[];
   readonly incoming: boolean;
+  /** Whether client certificates must be in the store. */
+  readonly requireStored?: boolean;
   readonly minTlsVersion: string;
 }
 
@@ -33,59 +37,146 @@ export interface PeerEndpointNode extends Node {
   /** The port listened on; undefined while nothing is. */
   port(): number | undefined;
   incoming(): IncomingConnections | undefined;
+  /** Cuts a peer off by the fingerprint of its certificate, at every endpoint, or admits it again. */
+  setBlocked(fingerprint: string, isBlocked: boolean): void;
+  /** What the overview shows; never throws. */
+  overviewFacts(): EndpointFacts;
 }
 
 export default function (RED: NodeAPI): void {
   function PeerEndpoint(this: PeerEndpointNode, config: PeerEndpointDef): void {
     RED.nodes.createNode(this, config);
-    const events = new EventEmitter().setMaxListeners(0);
-    let opened: Opened | undefined;
-    let isListening = false;
+    const listener = new Listener(RED, this, config);
+    const switches = switchesOf(RED);
     Object.assign(this, {
       users: {},
-      events,
-      port: () => (isListening ? opened?.server.port : undefined),
-      incoming: () => opened?.server.incoming,
+      events: listener.events,
+      port: () => listener.port,
+      incoming: () => listener.incoming,
+      setBlocked: (fingerprint: string, isBlocked: boolean) => switches.setBlocked(fingerprint, isBlocked),
+      overviewFacts: (): EndpointFacts => ({
+        id: this.id,
+        name: this.name || `${config.host}:${config.port}`,
+        port: listener.port,
+        isConfigured: config.incoming,
+        error: listener.failure,
+        peers: listener.incoming?.list() ?? [],
+      }),
     });
-    // New connections get the renewed certificate; one that cannot be read leaves the old one in place.
-    const renewIdentity = (): void => {
-      try {
-        opened?.server.reset();
-      } catch (error) {
-        this.warn(toPeerError(error).message);
-      }
+    const onSwitch = (): void => {
+      // At once: whoever refuses a peer sees it refused.
+      listener.applyBlocked();
+      listener.follow(config.incoming && switches.state.incoming);
     };
-    const open = async (): Promise<void> => {
-      opened = openServer(RED, config, (event) => events.emit('event', event));
-      opened.authenticator.onChange(renewIdentity);
-      await opened.server.start();
-      isListening = true;
-      events.emit('listening');
-    };
-    // The runtime renews roles that were changed, but not what names them in a list.
-    const update = async (): Promise<void> => opened?.server.setRoles(rolesOf(RED, config));
-    const giveUp = (error: unknown): void => {
-      // With a message, so that Catch nodes beside the nodes that use this endpoint learn of it.
-      this.error(toPeerError(error), {});
-      void opened?.close();
-      opened = undefined;
-      isListening = false;
-      events.emit('off');
-    };
-    const onDeployed = (): void => {
-      if (config.incoming) (opened === undefined ? open() : update()).catch(giveUp);
-    };
+    const onDeployed = (): void => listener.follow(config.incoming && switches.state.incoming, true);
     // Not before: stores and roles are config nodes too and may come into being after this one.
     RED.events.on('flows:started', onDeployed);
+    RED.events.once('flows:started', () => listener.whenClosed(switches.onChange(onSwitch)));
     this.on('close', (_removed: boolean, done: () => void) => {
       RED.events.off('flows:started', onDeployed);
-      isListening = false;
-      if (opened === undefined) return done();
-      opened.close().then(done, done);
+      listener.close().then(done, done);
     });
   }
 
   RED.nodes.registerType('peer-endpoint', PeerEndpoint);
+}
+
+/** The listener of one endpoint node, open or shut; one step after the other. */
+class Listener {
+  readonly events = new EventEmitter().setMaxListeners(0);
+  /** Why it does not listen although it should; empty = it does, or should not. */
+  failure = '';
+  readonly #RED: NodeAPI;
+  readonly #node: Node;
+  readonly #config: PeerEndpointDef;
+  readonly #closers: (() => void)[] = [];
+  #opened: Opened | undefined;
+  #isListening = false;
+  #isClosed = false;
+  #turn: Promise<void> = Promise.resolve();
+
+  constructor(RED: NodeAPI, node: Node, config: PeerEndpointDef) {
+    this.#RED = RED;
+    this.#node = node;
+    this.#config = config;
+  }
+
+  get port(): number | undefined {
+    return this.#isListening ? this.#opened?.server.port : undefined;
+  }
+
+  get incoming(): IncomingConnections | undefined {
+    return this.#opened?.server.incoming;
+  }
+
+  /** Listens or not, with the roles as they are now. */
+  follow(isAllowed: boolean, isDeploy = false): void {
+    this.#turn = this.#turn.then(() => this.#step(isAllowed, isDeploy)).catch((error) => this.#giveUp(error));
+  }
+
+  /** Cuts whoever is blocked now. */
+  applyBlocked(): void {
+    this.#opened?.server.applyBlocked();
+  }
+
+  /** Takes what is to be called when the node is closed. */
+  whenClosed(closer: () => void): void {
+    if (this.#isClosed) closer();
+    else this.#closers.push(closer);
+  }
+
+  async close(): Promise<void> {
+    this.#isClosed = true;
+    for (const closer of this.#closers) closer();
+    const old = this.#opened;
+    this.#isListening = false;
+    await Promise.all([old?.close(), this.#turn]);
+  }
+
+  async #step(isAllowed: boolean, isDeploy: boolean): Promise<void> {
+    if (this.#isClosed) return;
+    if (!isAllowed) return this.#shut();
+    if (this.#opened === undefined) return this.#open();
+    // The runtime renews roles that were changed, but not what names them in a list.
+    if (isDeploy) this.#opened.server.setRoles(rolesOf(this.#RED, this.#config));
+  }
+
+  async #open(): Promise<void> {
+    const opened = openServer(this.#RED, this.#config, (event) => this.events.emit('event', event));
+    this.#opened = opened;
+    this.failure = '';
+    opened.authenticator.onChange(() => this.#renewIdentity(opened));
+    await opened.server.start();
+    if (this.#isClosed) return opened.close();
+    this.#isListening = true;
+    this.events.emit('listening');
+  }
+
+  async #shut(): Promise<void> {
+    const old = this.#opened;
+    this.failure = '';
+    this.#opened = undefined;
+    this.#isListening = false;
+    this.events.emit('off');
+    await old?.close();
+  }
+
+  async #giveUp(error: unknown): Promise<void> {
+    const failure = toPeerError(error);
+    // With a message, so that Catch nodes beside the nodes that use this endpoint learn of it.
+    this.#node.error(failure, {});
+    await this.#shut();
+    this.failure = failure.message;
+  }
+
+  /** New connections get the renewed certificate; one that cannot be read leaves the old one in place. */
+  #renewIdentity({ server }: Opened): void {
+    try {
+      server.reset();
+    } catch (error) {
+      this.#node.warn(toPeerError(error).message);
+    }
+  }
 }
 
 interface Opened {
@@ -115,6 +206,8 @@ function openServer(RED: NodeAPI, config: PeerEndpointDef, onEvent: (event: Inco
     authenticator,
     roles,
     ...(store !== undefined && { store }),
+    mustBeStored: config.requireStored ?? false,
+    isBlocked: (fingerprint) => switchesOf(RED).state.blockedPeers.includes(fingerprint),
     software: SOFTWARE,
     minTlsVersion: tlsVersionField(config.minTlsVersion),
     onEvent,

@@ -2,11 +2,12 @@
  * Config node: who may do what at an endpoint.
  */
 import type { Node, NodeAPI, NodeDef } from 'node-red';
+import { rulesOf } from '../lib/auth/effective-rules.ts';
 import { checkRole, type Role, type RoleMember, type RuleState } from '../lib/auth/role.ts';
 
 interface PeerRoleDef extends NodeDef {
   readonly members: readonly RoleMember[];
-  readonly rules: readonly { readonly path: string; readonly state: RuleState }[];
+  readonly rules: readonly { readonly path: string; readonly state: RuleState | 'inherit' }[];
 }
 
 /** What an endpoint uses of a role node. */
@@ -22,7 +23,7 @@ export default function (RED: NodeAPI): void {
       checkRole({
         name: config.name,
         members: config.members ?? [],
-        rules: Object.fromEntries((config.rules ?? []).map(({ path, state }) => [path.trim(), state])),
+        rules: rulesOf(config.rules ?? []),
       });
     Object.assign(this, { role });
     try {

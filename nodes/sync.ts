@@ -3,7 +3,8 @@
  */
 import { join } from 'node:path';
 import type { Node, NodeAPI, NodeDef } from 'node-red';
-import { PeerError } from '../lib/errors.ts';
+import { PeerError, toPeerError } from '../lib/errors.ts';
+import type { SyncFacts } from '../lib/overview/sync-row.ts';
 import type { RowFilter, StatusChoice } from '../lib/store/row-filter.ts';
 import { SyncMarker } from '../lib/sync/sync-marker.ts';
 import type { SyncProgress } from '../lib/sync/sync-progress.ts';
@@ -34,6 +35,27 @@ interface SyncDef extends NodeDef {
   readonly reportName: string;
 }
 
+/** The report of the last run that ended. */
+export interface KeptReport {
+  readonly yaml: string;
+  readonly filename: string;
+}
+
+/** What the overview uses of a sync node. */
+export interface SyncNode extends Node {
+  /** Never throws. */
+  overviewFacts(): SyncFacts;
+  report(): KeptReport | undefined;
+}
+
+interface LastRun {
+  isDryRun: boolean;
+  startedAt: number;
+  progress: SyncProgress | undefined;
+  error: string;
+  report: KeptReport | undefined;
+}
+
 interface Running {
   readonly node: Node;
   readonly controller: AbortController;
@@ -44,14 +66,20 @@ interface Running {
 const running = new Map<string, Running>();
 
 export default function (RED: NodeAPI): void {
-  function PeerSync(this: Node, config: SyncDef): void {
+  function PeerSync(this: SyncNode, config: SyncDef): void {
     RED.nodes.createNode(this, config);
     const connectorIds = config.connector ? [config.connector] : [];
     const task = `${config.connector} ${config.store}`;
+    const last: LastRun = { isDryRun: false, startedAt: 0, progress: undefined, error: '', report: undefined };
+    Object.assign(this, {
+      report: () => last.report,
+      overviewFacts: () => factsOf(this, last, { config, isRunning: running.get(task)?.node === this }),
+    });
     const marker = new SyncMarker(join(RED.settings.userDir ?? process.cwd(), 'peer-sync', this.id));
     useConnectors(RED, this, connectorIds);
 
     const tell = (progress: SyncProgress): void => {
+      last.progress = progress;
       showStatus(this, statusOf(progress));
       this.send([{ topic: 'progress', payload: progress.percent, sync: progress } as never, null]);
     };
@@ -64,18 +92,25 @@ export default function (RED: NodeAPI): void {
       }
       const run: Running = { node: this, controller: new AbortController(), progress: undefined };
       running.set(task, run);
+      const isDryRun = typeof message['dryRun'] === 'boolean' ? message['dryRun'] : config.dryRun;
+      Object.assign(last, { isDryRun, startedAt: Date.now(), progress: undefined, error: '' });
       try {
         marker.set();
         const result = await runTask(RED, config, {
           connector: connector as PeerConnectorNode,
-          isDryRun: typeof message['dryRun'] === 'boolean' ? message['dryRun'] : config.dryRun,
+          isDryRun,
           signal: run.controller.signal,
           onProgress: (progress) => {
             run.progress = progress;
             tell(progress);
           },
         });
-        return await withResult(message, result, { config, peer: connector?.name || config.connector });
+        const answer = await withResult(message, result, { config, peer: connector?.name || config.connector });
+        last.report = { yaml: String(answer['report']), filename: String(answer['filename']) };
+        return answer;
+      } catch (error) {
+        last.error = toPeerError(error).message;
+        throw error;
       } finally {
         running.delete(task);
         // A run that a restart or redeploy broke off goes on afterwards; one that ended has ended.
@@ -106,6 +141,15 @@ export default function (RED: NodeAPI): void {
   }
 
   RED.nodes.registerType('peer-sync', PeerSync);
+}
+
+function factsOf(
+  { id, name }: Node,
+  { isDryRun, progress, startedAt, error, report }: LastRun,
+  { config, isRunning }: { readonly config: SyncDef; readonly isRunning: boolean },
+): SyncFacts {
+  const run = { isRunning, isDryRun, progress, startedAt, error, hasReport: report !== undefined };
+  return { id, name: name || id, connectorId: config.connector, ...run };
 }
 
 const CLOSED = new Error('The node was closed');

@@ -43,6 +43,13 @@ export const ACCESS_RULES = [
   '/ra_slave/manage',
   '/ra_master',
   '/ra_master/invoke_api',
+  '/ra_functionality',
+  '/ra_functionality/create_end_entity',
+  '/ra_functionality/revoke_end_entity',
+  '/ra_functionality/view_end_entity',
+  '/ca_functionality',
+  '/ca_functionality/create_certificate',
+  '/ca_functionality/view_certificate',
 ];
 
 /** Those of them that a free name may follow: `/ca/[name]`. */
@@ -58,9 +65,28 @@ export const NAMED_ACCESS_RULES = [
 ];
 
 const PUBLISH = ['/peerincoming', '/peerpublish/writecert', '/peerpublish/writecrl', '/ca'];
+const RENEW = ['/peerincoming', '/internalkeybinding/view', '/internalkeybinding/modify', '/cryptotoken/view'];
+const ASK_CA = ['/ra_master/invoke_api', '/ca'];
 
-/** What a CA needs at a VA. */
-export const ROLE_TEMPLATES = { publish: PUBLISH, synchronise: [...PUBLISH, '/peerpublish/readcert'] };
+/** What a peer needs: a CA at a VA, a CA at an RA, an RA at a CA. */
+export const ROLE_TEMPLATES = {
+  publish: PUBLISH,
+  synchronise: [...PUBLISH, '/peerpublish/readcert'],
+  renew: RENEW,
+  renewWithNewKeys: [...RENEW, '/cryptotoken/keys/generate'],
+  fetchRequests: ['/peerincoming', '/ra_slave/manage'],
+  enrol: [...ASK_CA, '/ra_functionality/create_end_entity', '/ca_functionality/create_certificate'],
+  revoke: [...ASK_CA, '/ra_functionality/revoke_end_entity'],
+  search: [...ASK_CA, '/ra_functionality/view_end_entity', '/ca_functionality/view_certificate'],
+};
+
+/** The member that means one incoming peer: by the common name, if it has one, else the whole name; of its CA. */
+export function memberFor({ subjectDN, issuerDN }) {
+  // Only a name that needs no unescaping; the whole name is right in any case.
+  const [, commonName] = /(?:^|,)CN=([^,+\\"]+)(?=,|$)/.exec(subjectDN) ?? [];
+  if (commonName === undefined) return { match: 'fullDN', value: subjectDN, issuer: issuerDN };
+  return { match: 'commonName', value: commonName.trim(), issuer: issuerDN };
+}
 
 /** Adds the rules of a template, allowed; other rules stay. */
 export function withTemplate(rules, template) {

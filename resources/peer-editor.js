@@ -155,7 +155,7 @@ function addRows(list, rows) {
 }
 
 /** The rows of a list as they stand, without fields that do not apply. */
-function readRows(list) {
+export function readRows(list) {
   const rows = list.editableList('items').get();
   return rows.map((box) => {
     $(box).data('update')();
@@ -172,7 +172,7 @@ function cleanRow(row, fields) {
   return clean;
 }
 
-function replaceRows(list, rows) {
+export function replaceRows(list, rows) {
   list.editableList('empty');
   addRows(list, rows);
 }

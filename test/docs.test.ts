@@ -79,6 +79,21 @@ describe('documents', () => {
     });
   });
 
+  describe('access-rules.md, templates', () => {
+    it('has every template with its rules, each a rule that exists', async () => {
+      const { ROLE_TEMPLATES } = (await import(new URL('resources/peer-checks.js', ROOT).href)) as {
+        readonly ROLE_TEMPLATES: Readonly<Record<string, readonly string[]>>;
+      };
+      const rows = tableOf(read('docs/access-rules.md'), 'Template');
+      assert.deepEqual(
+        Object.fromEntries(rows.map(({ Template = '', Rules = '' }) => [codesIn(Template)[0], codesIn(Rules)])),
+        ROLE_TEMPLATES,
+      );
+      const known = ACCESS_RULES.map(({ path }) => path);
+      for (const rule of Object.values(ROLE_TEMPLATES).flat()) assert.ok(known.includes(rule), rule);
+    });
+  });
+
   describe('README.md', () => {
     it('has every node of the package, in its order, with a link to its help', () => {
       const cells = tableOf(read('README.md'), 'Node').map(({ Node = '' }) => Node);

@@ -12,6 +12,8 @@ import { exampleFiles, readExample } from './helpers/examples.ts';
 import { freePort, type NodeRed, startNodeRed } from './helpers/node-red.ts';
 
 const BUNDLED = 30;
+/** Of `@flowfuse/node-red-dashboard`; examples that use them say so in their name. */
+const DASHBOARD = / \(FlowFuse Dashboard 2\)\.json$/;
 const CORE_TYPES = ['tab', 'comment', 'inject', 'debug', 'catch', 'function', 'file in'];
 
 type Rows = readonly Record<string, unknown>[];
@@ -47,6 +49,30 @@ const EXPECTATIONS: Record<string, (nodeRed: NodeRed) => Promise<void>> = {
     assert.equal((value as Numbers).total, rows);
     await nodeRed.waitForDebug('sync04progress', (percent: unknown) => percent === 100);
     await nodeRed.waitForDebug('sync04report', (yaml: unknown) => /failureCount: 0/.test(String(yaml)));
+  },
+
+  '09 Watch peers with core nodes.json': async (nodeRed) => {
+    const isRow = ({ name, state }: Record<string, unknown>) => name === 'VA' && state === 'running';
+    const { value } = await nodeRed.waitForDebug('dash09connectors', (rows: Rows) => rows.some(isRow));
+    const [row] = (value as Rows).filter(isRow);
+    assert.equal(row?.['max'], 10);
+    const isPing = (message: { topic: string; payload: number }) => message.topic === 'VA' && message.payload > 0;
+    await nodeRed.waitForDebug('dash09chart', isPing, 15_000);
+    await nodeRed.waitForDebug('dash09incoming', (rows: Rows) =>
+      rows.some(({ subjectDN, roles }) => subjectDN === 'CN=Demo CA,O=Demo,C=SE' && roles === 'Publishing CAs'),
+    );
+  },
+
+  '10 Dashboard of peers (FlowFuse Dashboard 2).json': async (nodeRed) => {
+    await nodeRed.waitFor(
+      () => nodeRed.statuses.get('dash10ping')?.find(({ fill }) => fill === 'green'),
+      'a ping',
+      15_000,
+    );
+    const page = await fetch(`${nodeRed.url}/dashboard/peers`);
+    assert.equal(page.status, 200);
+    await nodeRed.inject('dash10dry');
+    await nodeRed.waitFor(() => nodeRed.statuses.get('dash10sync')?.find(({ fill }) => fill === 'green'), 'a dry run');
   },
 
   '03 Publish certificates.json': async (nodeRed) => {
@@ -120,7 +146,9 @@ describe('examples', () => {
         assert.equal(ids.size, nodes.length);
         assert.equal(nodes.filter(({ type }) => type === 'tab').length, 1);
         assert.ok(nodes.some(({ type, info }) => type === 'comment' && String(info).includes('**Expect:**')));
-        for (const { type } of nodes) assert.ok(CORE_TYPES.includes(type) || type.startsWith('peer-'), type);
+        const mayUse = (type: string): boolean => CORE_TYPES.includes(type) || type.startsWith('peer-');
+        const isDashboard = (type: string): boolean => DASHBOARD.test(file) && type.startsWith('ui-');
+        for (const { type } of nodes) assert.ok(mayUse(type) || isDashboard(type), type);
         const wired = nodes.flatMap(({ wires }) => (wires ?? []) as string[][]).flat();
         assert.deepEqual(
           wired.filter((id) => !ids.has(id)),

@@ -14,6 +14,7 @@ const LEVELS: readonly (readonly string[])[] = [
   ['pool', 'ocsp'],
   ['publisher', 'sync', 'ra'],
   ['endpoint'],
+  ['overview'],
   ['nodes'],
 ];
 /** What the outgoing side is made of. It and the endpoint meet in the protocol only. */

@@ -19,7 +19,11 @@ interface PackageJson {
   readonly engines: { readonly node: string };
   readonly files: readonly string[];
   readonly dependencies: Readonly<Record<string, string>>;
-  readonly 'node-red': { readonly version: string; readonly nodes: Readonly<Record<string, string>> };
+  readonly 'node-red': {
+    readonly version: string;
+    readonly nodes: Readonly<Record<string, string>>;
+    readonly plugins: Readonly<Record<string, string>>;
+  };
 }
 
 const ROOT = new URL('../', import.meta.url);
@@ -29,6 +33,8 @@ const exists = (path: string): boolean => existsSync(new URL(path, ROOT));
 const PACKAGE = JSON.parse(read('package.json')) as PackageJson;
 const NODES = PACKAGE['node-red'].nodes;
 const NAMES = Object.keys(NODES);
+const PLUGINS = Object.keys(PACKAGE['node-red'].plugins);
+const WITH_TEXTS = [...NAMES, ...PLUGINS];
 const LANGUAGES = ['en-US', 'de'] as const;
 const SECTIONS = {
   'en-US': { flow: ['Inputs', 'Outputs', 'Details', 'References'], config: ['Properties', 'Details', 'References'] },
@@ -55,14 +61,14 @@ function textsOf(name: string, language: string): ReadonlyMap<string, string> {
   return texts;
 }
 
-const ENGLISH = new Map(NAMES.flatMap((name) => [...textsOf(name, 'en-US')]));
+const ENGLISH = new Map(WITH_TEXTS.flatMap((name) => [...textsOf(name, 'en-US')]));
 const placeholdersOf = (text: string): readonly string[] => (text.match(/__\w+__/g) ?? []).sort();
 
 /** A whole key must have a text; one that ends in a variable part, at least one below what stands before it. */
 function hasText(key: string): boolean {
   const variable = key.indexOf('${');
   if (variable === -1) return ENGLISH.has(key);
-  return [...ENGLISH.keys()].some((known) => known.startsWith(key.slice(0, variable)));
+  return variable > 0 && [...ENGLISH.keys()].some((known) => known.startsWith(key.slice(0, variable)));
 }
 
 /** The keys that a dialog, its scripts or a node names. */
@@ -136,13 +142,15 @@ describe('package', () => {
     });
 
     it('take all colours of their dialogs from the theme of the editor', () => {
-      assert.doesNotMatch(read('resources/peer-editor.css'), /#[0-9a-f]{3,8}\b|rgba?\(|hsla?\(/i);
+      for (const file of readdirSync(new URL('resources', ROOT)).filter((name) => name.endsWith('.css'))) {
+        assert.doesNotMatch(read(`resources/${file}`), /#[0-9a-f]{3,8}\b|rgba?\(|hsla?\(/i, file);
+      }
     });
   });
 
   describe('texts', () => {
     it('have the same keys and placeholders in every language', () => {
-      for (const name of NAMES) {
+      for (const name of WITH_TEXTS) {
         const english = textsOf(name, 'en-US');
         const german = textsOf(name, 'de');
         assert.deepEqual([...german.keys()], [...english.keys()], name);
@@ -154,7 +162,7 @@ describe('package', () => {
 
     it('are never empty', () => {
       for (const language of LANGUAGES) {
-        for (const name of NAMES) {
+        for (const name of WITH_TEXTS) {
           for (const [key, text] of textsOf(name, language)) assert.notEqual(text.trim(), '', `${language} ${key}`);
         }
       }
@@ -169,6 +177,17 @@ describe('package', () => {
       for (const path of sources) {
         for (const key of keysUsedIn(read(path))) assert.ok(hasText(key), `${path}: ${key}`);
       }
+    });
+
+    it('exist for every key that the sidebar asks for', () => {
+      const files = readdirSync(new URL('resources', ROOT)).filter((file) => file.startsWith('peer-systems'));
+      const keys = files.flatMap((file) =>
+        [...read(`resources/${file}`).matchAll(/\btext\(\s*['"`]([\w.-]+(?:\$\{[^}]+\})?)['"`]/g)].map(
+          ([, key = '']) => key,
+        ),
+      );
+      assert.ok(keys.length > 40);
+      for (const key of keys) assert.ok(hasText(`peer-systems.${key}`), key);
     });
 
     it('exist for every way to match a member and for every kind of wrong URL', () => {

@@ -16,6 +16,8 @@ export type RefusalCause =
   | 'expired'
   | 'not yet valid'
   | 'revoked'
+  | 'not in the certificate store'
+  | 'blocked by the operator'
   | 'self-signed'
   | 'untrusted issuer'
   | 'wrong purpose'
@@ -61,21 +63,26 @@ export function judgeClientCertificate(socket: TLSSocket): ClientVerdict {
     const code = String((socket.authorizationError as { code?: string } | null)?.code ?? socket.authorizationError);
     return { accepted: false, cause: CAUSES[code] ?? 'not verified', subjectDN: facts.subjectDN };
   }
-  const { fingerprint, subjectDN, issuerDN, serialNumber, notBefore, expireDate } = facts;
+  return { accepted: true, certificate, peer: peerIdentityOf(certificate) };
+}
+
+/**
+ * What of a certificate roles and the endpoint look at. Says nothing of whether it is trusted.
+ *
+ * @throws PeerError ERR_INVALID_CERTIFICATE
+ */
+export function peerIdentityOf(certificate: X509Certificate): AuthenticatedPeer {
+  const { fingerprint, subjectDN, issuerDN, serialNumber, notBefore, expireDate } = readCertificate(certificate.raw);
   const issuer = certificate.issuerCertificate?.raw;
   return {
-    accepted: true,
-    certificate,
-    peer: {
-      fingerprint,
-      subjectDN,
-      issuerDN,
-      issuerFingerprint: issuer === undefined ? '' : readCertificate(issuer).fingerprint,
-      serialNumber,
-      dnsNames: dnsNamesOf(certificate.subjectAltName),
-      notBefore,
-      expireDate,
-    },
+    fingerprint,
+    subjectDN,
+    issuerDN,
+    issuerFingerprint: issuer === undefined ? '' : readCertificate(issuer).fingerprint,
+    serialNumber,
+    dnsNames: dnsNamesOf(certificate.subjectAltName),
+    notBefore,
+    expireDate,
   };
 }
 

@@ -4,6 +4,8 @@
  * The list is bounded; the peers seen longest ago leave first.
  */
 
+import type { PeerIdentity } from '../auth/role.ts';
+
 /** What is known of one incoming peer. Plain data. */
 export interface IncomingPeer {
   /** Fingerprint of its certificate; for a client without a readable one, its address. */
@@ -24,13 +26,22 @@ export interface IncomingPeer {
   readonly firstSeen: string;
   /** ISO 8601. */
   readonly lastSeen: string;
+  /** When its certificate expires, ISO 8601; empty = unknown. */
+  readonly expires: string;
+  /** True when the last thing that happened was a refusal. */
+  readonly isRefused: boolean;
+  /** True while an operator of this side admits it nowhere. */
+  readonly isBlocked: boolean;
 }
 
-/** Somebody came in for the first time, was admitted with (other) roles, or refused. */
+/**
+ * Somebody came in for the first time, was admitted, has other roles than before, was refused; or is about to lose its
+ * certificate, or has not been heard of for long.
+ */
 export interface StandingEvent {
-  readonly kind: 'first-contact' | 'admitted' | 'refused';
+  readonly kind: 'first-contact' | 'admitted' | 'role-changed' | 'refused' | 'expiring' | 'gone-quiet';
   readonly peer: IncomingPeer;
-  /** Why, when refused. */
+  /** Why, when refused; the roles before, when they changed; since when or until when, for the last two. */
   readonly cause: string;
 }
 
@@ -50,11 +61,13 @@ type Mutable<T> = { -readonly [K in keyof T]: T[K] };
 
 const MAX_PEERS = 1_000;
 
-type Contact = Pick<IncomingPeer, 'id' | 'subjectDN' | 'issuerDN' | 'serialNumber' | 'address'>;
+/** What a connection tells at once. */
+export type Contact = Pick<IncomingPeer, 'id' | 'subjectDN' | 'issuerDN' | 'serialNumber' | 'address' | 'expires'>;
 
 /** Remembers incoming peers. */
 export class IncomingConnections {
   readonly #peers = new Map<string, Mutable<IncomingPeer>>();
+  readonly #identities = new Map<string, PeerIdentity>();
   readonly #now: () => number;
 
   constructor(now: () => number = Date.now) {
@@ -74,16 +87,23 @@ export class IncomingConnections {
   /**
    * Takes note of a connection, admitted or not.
    *
+   * @param identity what roles look at; undefined = the certificate is none that could have one
    * @returns whether it was the first contact
    */
-  connected({ id, subjectDN, issuerDN, serialNumber, address }: Contact): boolean {
-    const peer = { id, subjectDN, issuerDN, serialNumber, address };
+  connected({ id, subjectDN, issuerDN, serialNumber, address, expires }: Contact, identity?: PeerIdentity): boolean {
+    const peer = { id, subjectDN, issuerDN, serialNumber, address, expires };
     const known = this.#peers.get(peer.id);
     const time = this.#timestamp();
     const entry = known ?? { ...EMPTY, firstSeen: time };
     Object.assign(entry, peer, { lastSeen: time, connections: entry.connections + 1 });
+    if (identity !== undefined) this.#identities.set(id, identity);
     this.#moveToEnd(peer.id, entry as Mutable<IncomingPeer>);
     return known === undefined;
+  }
+
+  /** What roles look at of a peer that is remembered. */
+  identityOf(id: string): PeerIdentity | undefined {
+    return this.#identities.get(id);
   }
 
   roles(id: string, roles: readonly string[]): void {
@@ -96,6 +116,7 @@ export class IncomingConnections {
     if (peer === undefined) return;
     peer.requests += 1;
     peer.lastOperation = operation;
+    peer.isRefused = false;
     peer.lastSeen = this.#timestamp();
   }
 
@@ -104,15 +125,24 @@ export class IncomingConnections {
     if (peer === undefined) return;
     peer.refusals += 1;
     peer.lastRefusal = cause;
+    peer.isRefused = true;
     peer.lastSeen = this.#timestamp();
   }
 
   disconnected(id: string): void {
     const peer = this.#peers.get(id);
-    if (peer !== undefined) peer.connections -= 1;
+    // It may have been forgotten in between and come again.
+    if (peer !== undefined && peer.connections > 0) peer.connections -= 1;
   }
 
+  blocked(id: string, isBlocked: boolean): void {
+    const peer = this.#peers.get(id);
+    if (peer !== undefined) peer.isBlocked = isBlocked;
+  }
+
+  /** Drops what is known of a peer. @returns whether anything was */
   forget(id: string): boolean {
+    this.#identities.delete(id);
     return this.#peers.delete(id);
   }
 
@@ -121,7 +151,7 @@ export class IncomingConnections {
     this.#peers.set(id, peer);
     if (this.#peers.size <= MAX_PEERS) return;
     const oldest = this.#peers.keys().next().value;
-    if (oldest !== undefined) this.#peers.delete(oldest);
+    if (oldest !== undefined) this.forget(oldest);
   }
 
   #timestamp(): string {
@@ -140,4 +170,7 @@ const EMPTY = {
   refusals: 0,
   lastOperation: '',
   lastRefusal: '',
+  expires: '',
+  isRefused: false,
+  isBlocked: false,
 };

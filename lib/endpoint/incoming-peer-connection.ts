@@ -4,14 +4,15 @@
 import type { TLSSocket } from 'node:tls';
 import { type AuthenticatedPeer, type RefusalCause, validityCause } from '../auth/client-certificate.ts';
 import { isMember, type Role } from '../auth/role.ts';
-import { CERTIFICATE_STATUS } from '../store/certificate-data.ts';
-import type { CertificateStore } from '../store/certificate-store.ts';
+import type { CertificateStanding } from './revocation-check.ts';
 
 /** Roles and standing of an authenticated socket; asked on every request, not only at the handshake. */
 export class IncomingPeerConnection {
   readonly peer: AuthenticatedPeer;
   readonly socket: TLSSocket;
-  #isRevoked = false;
+  /** What the store said last of the certificate; undefined = it is not asked, or has not answered yet. */
+  standing: CertificateStanding | undefined;
+  isBlocked = false;
   #rolesFrom: readonly Role[] | undefined;
   #roles: readonly Role[] = [];
   #told: readonly Role[] | undefined;
@@ -23,7 +24,8 @@ export class IncomingPeerConnection {
 
   /** Why the peer must not go on, or undefined. */
   refusal(now: number): RefusalCause | undefined {
-    return this.#isRevoked ? 'revoked' : validityCause(this.peer, now);
+    if (this.isBlocked) return 'blocked by the operator';
+    return this.standing?.cause ?? validityCause(this.peer, now);
   }
 
   /** The roles of the peer; matched anew whenever the endpoint's list is another one. */
@@ -40,11 +42,5 @@ export class IncomingPeerConnection {
     const isNews = this.#told !== roles;
     this.#told = roles;
     return isNews;
-  }
-
-  /** Asks the store whether it knows the certificate as revoked. Fails when the store does: unknown is not good. */
-  async checkRevocation(store: CertificateStore): Promise<void> {
-    const row = await store.findByFingerprint(this.peer.fingerprint);
-    this.#isRevoked = row?.status === CERTIFICATE_STATUS.revoked;
   }
 }

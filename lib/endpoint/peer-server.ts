@@ -6,17 +6,19 @@ import { constants } from 'node:crypto';
 import { createServer, type Server as HttpServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import type { AddressInfo, Socket } from 'node:net';
 import { createServer as createTlsServer, type TLSSocket, type Server as TlsServer } from 'node:tls';
-import { judgeClientCertificate } from '../auth/client-certificate.ts';
+import { type AuthenticatedPeer, judgeClientCertificate } from '../auth/client-certificate.ts';
 import type { Role } from '../auth/role.ts';
 import { PeerError, toPeerError } from '../errors.ts';
 import { isTrusted, type RemoteAuthenticator, type TrustEntry } from '../keybinding/remote-authenticator.ts';
 import type { CertificateStore, WriteResult } from '../store/certificate-store.ts';
 import { sendAnswer, sendProblem } from './answer.ts';
 import { type DispatchContext, dispatch } from './dispatch.ts';
-import { IncomingConnections, type IncomingEvent, type StandingEvent } from './incoming-connections.ts';
+import { type Contact, IncomingConnections, type IncomingEvent, type StandingEvent } from './incoming-connections.ts';
 import { IncomingPeerConnection } from './incoming-peer-connection.ts';
+import { OpenSockets } from './open-sockets.ts';
 import { refuseBytes, refuseConnection } from './refuse-connection.ts';
 import { BodyBudget } from './request-body.ts';
+import { RevocationCheck, unavailable } from './revocation-check.ts';
 
 /** Settings of the incoming side. */
 export interface PeerServerOptions {
@@ -27,6 +29,10 @@ export interface PeerServerOptions {
   readonly authenticator: RemoteAuthenticator;
   readonly roles: readonly Role[];
   readonly store?: CertificateStore;
+  /** Whether client certificates that the store does not know are refused. Default false. */
+  readonly mustBeStored?: boolean;
+  /** Whether this side admits the certificate with this fingerprint nowhere. Default: none is blocked. */
+  readonly isBlocked?: (fingerprint: string) => boolean;
   /** Name and version told to peers. */
   readonly software: string;
   /** Default TLSv1.3. */
@@ -44,7 +50,8 @@ const HEADERS_MS = 15_000;
 const REQUEST_MS = 60_000;
 /** Longer than the 60 s for which the outgoing side keeps a connection, so that the client closes first. */
 const KEEP_ALIVE_MS = 75_000;
-const CHECK_INTERVAL_MS = 2_000;
+const HTTP_CHECK_INTERVAL_MS = 2_000;
+const RECHECK_INTERVAL_MS = 1_000;
 const MAX_HEADER_BYTES = 16 * 1024;
 const MAX_BODY_BYTES_AT_ONCE = 128 * 1024 * 1024;
 
@@ -56,8 +63,8 @@ export class PeerServer {
   readonly #tls: TlsServer;
   readonly #http: HttpServer;
   readonly #open = new Map<Socket, IncomingPeerConnection>();
-  readonly #refused = new Set<TLSSocket>();
-  readonly #perAddress = new Map<string, number>();
+  readonly #sockets: OpenSockets;
+  readonly #check: RevocationCheck | undefined;
   readonly #budget = new BodyBudget(MAX_BODY_BYTES_AT_ONCE);
   #roles: readonly Role[];
   #trust: readonly TrustEntry[] = [];
@@ -68,13 +75,19 @@ export class PeerServer {
     this.#options = options;
     this.#now = options.now ?? Date.now;
     this.#roles = options.roles;
+    this.#sockets = new OpenSockets(options.maxConnectionsPerAddress ?? 200);
+    const { store, mustBeStored = false } = options;
+    if (mustBeStored && store === undefined) {
+      throw new PeerError('ERR_INVALID_CONFIG', 'Client certificates must be stored, but there is no store');
+    }
+    this.#check = store === undefined ? undefined : new RevocationCheck({ store, mustBeStored });
     this.incoming = new IncomingConnections(this.#now);
     this.#http = createServer(
       {
         headersTimeout: HEADERS_MS,
         requestTimeout: REQUEST_MS,
         keepAliveTimeout: KEEP_ALIVE_MS,
-        connectionsCheckingInterval: CHECK_INTERVAL_MS,
+        connectionsCheckingInterval: HTTP_CHECK_INTERVAL_MS,
         maxHeaderSize: MAX_HEADER_BYTES,
       },
       (request, response) => void this.#serve(request, response),
@@ -90,7 +103,7 @@ export class PeerServer {
       rejectUnauthorized: false,
     });
     this.#tls.maxConnections = options.maxConnections ?? 1_000;
-    this.#tls.on('connection', (socket: Socket) => this.#limitAddress(socket));
+    this.#tls.on('connection', (socket: Socket) => this.#sockets.add(socket));
     this.#tls.on('secureConnection', (socket) => void this.#judge(socket));
     // A handshake that fails is the client's affair; without a listener it would be nobody's.
     this.#tls.on('tlsClientError', () => undefined);
@@ -108,7 +121,7 @@ export class PeerServer {
         resolve();
       });
     });
-    this.#timer = setInterval(() => void this.#recheck(), CHECK_INTERVAL_MS).unref();
+    this.#timer = setInterval(() => this.#recheck(), RECHECK_INTERVAL_MS).unref();
   }
 
   /** The port listened on. */
@@ -119,6 +132,7 @@ export class PeerServer {
   /** Takes effect with the next request, also on open connections. */
   setRoles(roles: readonly Role[]): void {
     this.#roles = roles;
+    for (const connection of this.#open.values()) this.#noteRoles(connection);
   }
 
   /**
@@ -135,8 +149,7 @@ export class PeerServer {
     clearInterval(this.#timer);
     const closed = new Promise<void>((resolve) => this.#tls.close(() => resolve()));
     this.#http.close();
-    for (const socket of this.#open.keys()) socket.destroy();
-    for (const socket of this.#refused) socket.destroy();
+    this.#sockets.destroy();
     await closed;
   }
 
@@ -152,18 +165,6 @@ export class PeerServer {
     };
   }
 
-  #limitAddress(socket: Socket): void {
-    const address = socket.remoteAddress ?? '';
-    const count = (this.#perAddress.get(address) ?? 0) + 1;
-    this.#perAddress.set(address, count);
-    socket.once('close', () => {
-      const left = (this.#perAddress.get(address) ?? 1) - 1;
-      if (left === 0) this.#perAddress.delete(address);
-      else this.#perAddress.set(address, left);
-    });
-    if (count > (this.#options.maxConnectionsPerAddress ?? 200)) socket.destroy();
-  }
-
   async #judge(socket: TLSSocket): Promise<void> {
     socket.on('error', () => undefined);
     const address = socket.remoteAddress ?? '';
@@ -172,12 +173,12 @@ export class PeerServer {
       if (!verdict.accepted) {
         const { subjectDN, cause } = verdict;
         const id = subjectDN === '' ? address : `${subjectDN} (${address})`;
-        this.incoming.connected({ id, subjectDN, issuerDN: '', serialNumber: '', address });
+        this.#contact(socket, { id, subjectDN, issuerDN: '', serialNumber: '', address, expires: '' });
         return this.#refuse(socket, id, new PeerError('ERR_NOT_AUTHENTICATED', `Client certificate: ${cause}`));
       }
       if (!isTrusted(verdict.certificate, this.#trust)) {
         const error = new PeerError('ERR_NOT_AUTHENTICATED', 'Client certificate: not one that the trust list names');
-        this.incoming.connected({ ...verdict.peer, id: verdict.peer.fingerprint, address });
+        this.#contact(socket, contactOf(verdict.peer, address), verdict.peer);
         return this.#refuse(socket, verdict.peer.fingerprint, error);
       }
       await this.#admit(socket, new IncomingPeerConnection(verdict.peer, socket));
@@ -186,32 +187,44 @@ export class PeerServer {
     }
   }
 
+  /** Takes note of a client, and of its leaving whatever becomes of it. @returns whether it came for the first time */
+  #contact(socket: TLSSocket, contact: Contact, peer?: AuthenticatedPeer): boolean {
+    const isFirst = this.incoming.connected(contact, peer);
+    this.incoming.blocked(contact.id, this.#isBlocked(contact.id));
+    socket.once('close', () => {
+      this.#open.delete(socket);
+      this.incoming.disconnected(contact.id);
+    });
+    return isFirst;
+  }
+
   async #admit(socket: TLSSocket, connection: IncomingPeerConnection): Promise<void> {
-    const { fingerprint: id, subjectDN, issuerDN, serialNumber } = connection.peer;
-    const address = socket.remoteAddress ?? '';
-    const isFirst = this.incoming.connected({ id, subjectDN, issuerDN, serialNumber, address });
-    if (this.#options.store !== undefined) await connection.checkRevocation(this.#options.store);
+    const id = connection.peer.fingerprint;
+    const isFirst = this.#contact(socket, contactOf(connection.peer, socket.remoteAddress ?? ''), connection.peer);
+    connection.isBlocked = this.#isBlocked(id);
+    try {
+      if (!connection.isBlocked) await this.#check?.admit(connection);
+    } catch (error) {
+      return this.#refuse(socket, id, toPeerError(error, 'ERR_STORE_UNAVAILABLE'));
+    }
+    // The client, or this endpoint, may have gone while the store was asked.
+    if (socket.destroyed) return;
     const cause = connection.refusal(this.#now());
     if (cause !== undefined) {
       return this.#refuse(socket, id, new PeerError('ERR_NOT_AUTHENTICATED', `Client certificate: ${cause}`));
     }
     if (isFirst) this.#tell('first-contact', id, '');
     this.#open.set(socket, connection);
-    socket.once('close', () => {
-      this.#open.delete(socket);
-      this.incoming.disconnected(id);
-    });
     this.#http.emit('connection', socket);
+  }
+
+  #isBlocked(fingerprint: string): boolean {
+    return this.#options.isBlocked?.(fingerprint) ?? false;
   }
 
   #refuse(socket: TLSSocket, id: string, error: PeerError): void {
     this.incoming.refused(id, error.message);
     this.#tell('refused', id, error.message);
-    this.#refused.add(socket);
-    socket.once('close', () => {
-      this.#refused.delete(socket);
-      this.incoming.disconnected(id);
-    });
     refuseConnection(socket, error);
   }
 
@@ -219,6 +232,7 @@ export class PeerServer {
     const connection = this.#open.get(request.socket);
     if (connection === undefined) return void request.socket.destroy();
     try {
+      if (this.#check?.isStale(connection)) throw unavailable();
       sendAnswer(response, await dispatch(request, connection, this.#context()));
     } catch (error) {
       const peerError = toPeerError(error);
@@ -246,11 +260,19 @@ export class PeerServer {
   #noteOperation(connection: IncomingPeerConnection, name: string): void {
     const id = connection.peer.fingerprint;
     this.incoming.operated(id, name);
-    if (!connection.isNewsOf(this.#roles)) return;
+    if (connection.isNewsOf(this.#roles)) this.#noteRoles(connection);
+  }
+
+  #noteRoles(connection: IncomingPeerConnection): void {
+    const id = connection.peer.fingerprint;
+    const known = this.incoming.get(id);
+    // Who has not been admitted yet has no roles that could change.
+    if (known === undefined || known.lastOperation === '') return;
+    const before = known.roles.join(', ');
     const roles = connection.rolesAmong(this.#roles).map((role) => role.name);
-    if (roles.join('\n') === this.incoming.get(id)?.roles.join('\n')) return;
+    if (roles.join(', ') === before) return;
     this.incoming.roles(id, roles);
-    this.#tell('admitted', id, '');
+    this.#tell(before === '' && roles.length > 0 ? 'admitted' : 'role-changed', id, before);
   }
 
   #notePublished(connection: IncomingPeerConnection, { verdicts }: WriteResult): void {
@@ -266,22 +288,35 @@ export class PeerServer {
     });
   }
 
-  /** A connection outlives its certificate: what has expired or was revoked since is cut, idle or not. */
-  async #recheck(): Promise<void> {
-    const { store } = this.#options;
+  /** To be called when what `isBlocked` says has changed: cuts who is blocked now. */
+  applyBlocked(): void {
+    for (const { id } of this.incoming.list()) this.incoming.blocked(id, this.#isBlocked(id));
+    for (const connection of this.#open.values()) connection.isBlocked = this.#isBlocked(connection.peer.fingerprint);
+    this.#recheck();
+  }
+
+  /** A connection outlives its certificate: whoever must not go on any more is cut, idle or not. */
+  #recheck(): void {
     for (const connection of [...this.#open.values()]) {
-      if (store !== undefined) await connection.checkRevocation(store).catch(() => undefined);
-      if (connection.refusal(this.#now()) === undefined) continue;
-      const id = connection.peer.fingerprint;
-      const cause = `Client certificate: ${connection.refusal(this.#now())}`;
-      this.incoming.refused(id, cause);
-      this.#tell('refused', id, cause);
-      connection.socket.destroy();
+      const cause = connection.refusal(this.#now());
+      if (cause !== undefined) this.#cut(connection, `Client certificate: ${cause}`);
+      else if (this.#check?.isStale(connection)) this.#cut(connection, unavailable().message);
     }
+    this.#check?.refresh(this.#open.values());
+  }
+
+  #cut({ socket, peer }: IncomingPeerConnection, cause: string): void {
+    this.incoming.refused(peer.fingerprint, cause);
+    this.#tell('refused', peer.fingerprint, cause);
+    socket.destroy();
   }
 
   #tell(kind: StandingEvent['kind'], id: string, cause: string): void {
     const peer = this.incoming.get(id);
     if (peer !== undefined) this.#options.onEvent?.({ kind, peer, cause });
   }
+}
+
+function contactOf({ fingerprint, subjectDN, issuerDN, serialNumber, expireDate }: AuthenticatedPeer, address: string) {
+  return { id: fingerprint, subjectDN, issuerDN, serialNumber, address, expires: new Date(expireDate).toISOString() };
 }

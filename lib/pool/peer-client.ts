@@ -2,7 +2,7 @@
  * The outgoing side of the protocol: one method per operation.
  */
 
-import { PeerError } from '../errors.ts';
+import { PeerError, toPeerError } from '../errors.ts';
 import {
   type Capabilities,
   parseCapabilities,
@@ -23,6 +23,17 @@ export interface PingResult {
   readonly serverTime: string;
 }
 
+/** How the last ping ended. */
+export interface PingRecord {
+  /** Of the last ping that was answered; undefined = none was. */
+  readonly roundTripMs: number | undefined;
+  /** Epoch milliseconds. */
+  readonly at: number;
+  /** Stable code and sentence; empty = it was answered. */
+  readonly code: string;
+  readonly detail: string;
+}
+
 interface CallOptions {
   readonly body?: Uint8Array;
   readonly signal?: AbortSignal | undefined;
@@ -33,6 +44,7 @@ const EMPTY_OBJECT = Buffer.from('{}');
 /** Speaks the protocol over a pool. Every method throws what the pool throws, and what the peer answers, as PeerError. */
 export class PeerClient {
   readonly #pool: ConnectionPool;
+  #lastPing: PingRecord | undefined;
 
   constructor(pool: ConnectionPool) {
     this.#pool = pool;
@@ -43,6 +55,11 @@ export class PeerClient {
     return this.#pool.onUsable(listener);
   }
 
+  /** undefined = there was none. */
+  get lastPing(): PingRecord | undefined {
+    return this.#lastPing;
+  }
+
   async capabilities(signal?: AbortSignal): Promise<Capabilities> {
     return parseCapabilities(await this.#call('capabilities', { signal }));
   }
@@ -50,9 +67,17 @@ export class PeerClient {
   /** Measures the round trip over a pooled connection; the first one includes making the connection. */
   async ping(signal?: AbortSignal): Promise<PingResult> {
     const start = performance.now();
-    const answer = await this.#call('ping', { body: EMPTY_OBJECT, signal });
-    const roundTripMs = performance.now() - start;
-    return { roundTripMs, serverTime: parsePingAnswer(answer).serverTime };
+    try {
+      const answer = await this.#call('ping', { body: EMPTY_OBJECT, signal });
+      const roundTripMs = performance.now() - start;
+      const { serverTime } = parsePingAnswer(answer);
+      this.#lastPing = { roundTripMs, at: Date.now(), code: '', detail: '' };
+      return { roundTripMs, serverTime };
+    } catch (error) {
+      const { code, message } = toPeerError(error);
+      this.#lastPing = { roundTripMs: this.#lastPing?.roundTripMs, at: Date.now(), code, detail: message };
+      throw error;
+    }
   }
 
   /**

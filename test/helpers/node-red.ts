@@ -55,6 +55,8 @@ function nodeRedSettings(userDir: string, port: number): Record<string, unknown>
     nodesDir: [PACKAGE_ROOT],
     flowFile: 'flows.json',
     credentialSecret: 'private to this machine',
+    // As if an operator had allowed incoming connections in the sidebar.
+    peerSystems: { incoming: true },
     debugMaxLength: 1_000_000,
     functionExternalModules: true,
     telemetry: { enabled: false, updateNotification: false },

@@ -40,6 +40,7 @@ const NODE_NAMES = [
   'publish-cert',
   'sync',
   'incoming-auth',
+  'peer-overview',
 ];
 const require = createRequire(import.meta.url);
 const { events } = require('@node-red/util') as { events: EventEmitter };
@@ -49,7 +50,8 @@ let started: Promise<void> | undefined;
 
 /** The runtime's settings exist only once its server was started; it ends with the process. */
 function startOnce(): Promise<void> {
-  helper.init(require.resolve('node-red'));
+  // As if an operator had allowed incoming connections in the sidebar.
+  helper.init(require.resolve('node-red'), { peerSystems: { incoming: true } } as never);
   started ??= new Promise((resolve) => void helper.startServer(resolve));
   return started;
 }

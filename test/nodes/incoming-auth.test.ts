@@ -24,15 +24,24 @@ describe('incoming-auth node', () => {
     flow = undefined;
   });
 
-  after(() => rmSync(folder, { recursive: true }));
+  after(() => {
+    rmSync(folder, { recursive: true });
+    // The runtime in this process has no user directory.
+    rmSync('peer-systems.json', { force: true });
+  });
 
-  const start = async (fields: object = {}, endpoint = 'endpoint'): Promise<RuntimeFlow> => {
+  const baseNodes = () => [
+    authenticatorNode('va', pki.vaServer, pki.managementCa),
+    storeNode('store', join(folder, 'va.sqlite')),
+  ];
+  const watchNode = (endpoint = 'endpoint', fields: object = {}) =>
+    flowNode('watch', 'peer-incoming-auth', ['out'], { endpoint, ...fields });
+  const start = async (fields: object = {}, endpoint = 'endpoint', watch: object = {}): Promise<RuntimeFlow> => {
     flow = await runFlow([
-      authenticatorNode('va', pki.vaServer, pki.managementCa),
-      storeNode('store', join(folder, 'va.sqlite')),
+      ...baseNodes(),
       roleNode('role'),
       endpointNode('endpoint', 0, { ...fields }),
-      flowNode('watch', 'peer-incoming-auth', ['out'], { endpoint }),
+      watchNode(endpoint, watch),
     ]);
     return flow;
   };
@@ -89,8 +98,60 @@ describe('incoming-auth node', () => {
       rows.map(({ subjectDN, roles, requests, lastOperation }) => [subjectDN, roles, requests, lastOperation]),
       [['CN=ca-1,O=Test,C=SE', 'the role', 1, 'ping']],
     );
-    for (const value of Object.values(rows[0] ?? {})) assert.match(typeof value, /^(string|number)$/);
+    for (const value of Object.values(rows[0] ?? {})) assert.match(typeof value, /^(string|number|boolean)$/);
   });
+
+  it('tells that the roles of a connected peer have changed, and which it had', async () => {
+    const nobody = { members: [{ match: 'commonName', value: 'x', issuer: 'CN=X' }] };
+    // Of an endpoint that lists several, the runtime renews the role alone.
+    const others = [
+      roleNode('second', nobody),
+      endpointNode('endpoint', 0, { roles: ['role', 'second'] }),
+      watchNode(),
+    ];
+    flow = await runFlow([...baseNodes(), roleNode('role'), ...others]);
+    const running = flow;
+    await running.waitFor(() => (running.node('endpoint') as PeerEndpointNode).port(), 'the endpoint to listen');
+    await connect(running).ping();
+    await event(running, 'admitted');
+    await running.redeploy([...baseNodes(), roleNode('role', nobody), ...others], 'nodes');
+    const { payload } = await event(running, 'role-changed');
+    const { roles, cause } = payload as Record<string, string>;
+    assert.deepEqual([roles, cause], ['', 'the role']);
+  });
+
+  it('tells that a certificate is about to expire', async function () {
+    this.timeout(12_000);
+    const running = await start({}, 'endpoint', { expiryDays: 60 });
+    await running.waitFor(() => (running.node('endpoint') as PeerEndpointNode).port(), 'the endpoint to listen');
+    await connect(running).ping();
+    const { payload } = await event(running, 'expiring');
+    assert.match((payload as { cause: string }).cause, /^\d{4}-\d\d-\d\dT/);
+  });
+
+  it('refuses a peer by its fingerprint, admits it again and forgets it', async () => {
+    const running = await listen();
+    const client = connect(running);
+    await client.ping();
+    const tableAfter = async (message: object): Promise<readonly Record<string, unknown>[]> => {
+      const { message: answer } = await running.send('watch', { ...message });
+      return (answer?.['payload'] ?? []) as Record<string, unknown>[];
+    };
+    const [row = {}] = await tableAfter({});
+    const [refused] = await tableAfter({ topic: 'refuse', payload: row });
+    assert.equal(refused?.['isBlocked'], true);
+    await assert.rejects(client.ping(), { code: 'ERR_NOT_AUTHENTICATED' });
+    await running.send('watch', { topic: 'admit', payload: row['id'] });
+    assert.ok(await client.ping());
+    assert.deepEqual(await tableAfter({ topic: 'forget', payload: row['id'] }), []);
+  });
+
+  for (const payload of ['', 'CN=ca-1', 7, null, { id: '<b>' }]) {
+    it(`refuses nobody for ${JSON.stringify(payload)}`, async () => {
+      const { error } = await (await listen()).send('watch', { topic: 'refuse', payload });
+      assert.equal(error?.code, 'ERR_INVALID_INPUT');
+    });
+  }
 
   it('answers with an empty table before anybody came', async () => {
     const { message } = await (await listen()).send('watch', {});

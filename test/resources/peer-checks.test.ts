@@ -1,7 +1,7 @@
 /** The checks of the dialogs agree with those of the runtime, so that nothing passes the one and fails the other. */
 import assert from 'node:assert/strict';
 import { ACCESS_RULES, pathsOf } from '../../lib/auth/access-rules.ts';
-import { MEMBER_MATCHES } from '../../lib/auth/role.ts';
+import { isMember, MEMBER_MATCHES, type RoleMember } from '../../lib/auth/role.ts';
 import { renderPeerUrl } from '../../lib/pool/peer-url.ts';
 import { parseSerialNumber } from '../../lib/x509/serial-number.ts';
 
@@ -15,6 +15,7 @@ interface Checks {
   readonly ACCESS_RULES: readonly string[];
   readonly NAMED_ACCESS_RULES: readonly string[];
   readonly ROLE_TEMPLATES: Readonly<Record<string, readonly string[]>>;
+  memberFor(row: { subjectDN: string; issuerDN: string }): RoleMember;
   withTemplate(rules: readonly Rule[], template: string): readonly Rule[];
   areGroups(text: string | undefined): boolean;
   isStatusPath(text: string | undefined): boolean;
@@ -54,6 +55,27 @@ describe('checks of the dialogs', () => {
       ACCESS_RULES.filter(({ named }) => named).map(({ path }) => path),
     );
     assert.deepEqual(checks.MEMBER_MATCHES, [...MEMBER_MATCHES]);
+  });
+
+  it('make a member of a peer that the runtime finds to be this peer and no other', () => {
+    const issuerDN = 'CN=CA';
+    const facts = { fingerprint: 'a', issuerDN, issuerFingerprint: '', serialNumber: '1', dnsNames: [] };
+    const names = [
+      'CN=ca-1,O=Test',
+      'O=Test,CN=ca 2',
+      'O=Test',
+      'CN=a\\,b,O=x',
+      'CN="q",O=x',
+      'CN=a+OU=b',
+      'OU=CN\\=x,O=y',
+    ];
+    for (const subjectDN of names) {
+      const role = { name: 'r', members: [checks.memberFor({ subjectDN, issuerDN })], rules: {} };
+      for (const other of names) {
+        assert.equal(isMember(role, { ...facts, subjectDN: other }), other === subjectDN, `${subjectDN} and ${other}`);
+      }
+      assert.ok(!isMember(role, { ...facts, subjectDN, issuerDN: 'CN=Another CA' }));
+    }
   });
 
   it('take and refuse the same access rules as the runtime', () => {

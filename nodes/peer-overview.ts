@@ -1,0 +1,66 @@
+/**
+ * Flow node: the overview as messages, for dashboards and alarms: when it changes and on request.
+ */
+import { isDeepStrictEqual } from 'node:util';
+import type { Node, NodeAPI, NodeDef } from 'node-red';
+import type { Overview } from '../lib/overview/overview.ts';
+import { collectOverview } from './shared/collect-overview.ts';
+import { type FlowMessage, handleInput } from './shared/handle-input.ts';
+import { numberField } from './shared/node-config.ts';
+import { showStatus } from './shared/node-status.ts';
+
+interface PeerOverviewDef extends NodeDef {
+  /** Milliseconds between two looks. */
+  readonly intervalMs: number | string;
+}
+
+export default function (RED: NodeAPI): void {
+  function PeerOverview(this: Node, config: PeerOverviewDef): void {
+    RED.nodes.createNode(this, config);
+    let shown: Overview | undefined;
+    handleInput(this, async (message) => {
+      const overview = collectOverview(RED);
+      const incoming = RED.util.cloneMessage(message);
+      return [fill(message, 'outgoing', overview), fill(incoming, 'incoming', overview)];
+    });
+    const look = (): void => {
+      const overview = collectOverview(RED);
+      const isOther = (section: 'outgoing' | 'incoming'): boolean =>
+        !isDeepStrictEqual(shown?.[section], overview[section]);
+      const message = (section: 'outgoing' | 'incoming'): FlowMessage | null =>
+        isOther(section) ? fill({} as FlowMessage, section, overview) : null;
+      const messages = [message('outgoing'), message('incoming')];
+      shown = overview;
+      if (messages.some((each) => each !== null)) this.send(messages as never);
+      showCounts(this, overview);
+    };
+    try {
+      const intervalMs = numberField(config.intervalMs, 'Interval', { min: 250, max: 3_600_000 });
+      const timer = setInterval(look, intervalMs);
+      RED.events.once('flows:started', look);
+      this.on('close', () => {
+        clearInterval(timer);
+        RED.events.off('flows:started', look);
+      });
+    } catch (error) {
+      this.error((error as Error).message);
+    }
+  }
+
+  RED.nodes.registerType('peer-overview', PeerOverview);
+
+  function showCounts(node: Node, { outgoing }: Overview): void {
+    const lagging = outgoing.filter(({ outOfSync }) => outOfSync).length;
+    const failing = outgoing.filter(({ pingError, state }) => pingError !== '' || state === 'unusable').length;
+    const text = RED._('peer-overview.status.counts', { peers: outgoing.length, failing, lagging });
+    const fill = failing > 0 ? 'red' : lagging > 0 ? 'yellow' : 'green';
+    showStatus(node, { fill, shape: 'dot', text });
+  }
+}
+
+function fill(message: FlowMessage, section: 'outgoing' | 'incoming', overview: Overview): FlowMessage {
+  message.topic = section;
+  message.payload = overview[section];
+  message['overview'] = overview;
+  return message;
+}

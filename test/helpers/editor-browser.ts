@@ -1,0 +1,82 @@
+/**
+ * A real headless Chromium on the editor of a Node-RED. Nothing but this machine is reachable from it.
+ */
+import { existsSync, mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { type BrowserContext, chromium, type Page } from 'playwright-core';
+
+const PROGRAM = '/usr/bin/chromium';
+const ARGUMENTS = [
+  '--headless',
+  '--no-sandbox',
+  '--disable-gpu',
+  '--disable-quic',
+  '--no-first-run',
+  '--disable-background-networking',
+  '--disable-component-update',
+  '--disable-sync',
+];
+
+/** Why browser tests do not run here; undefined = they do. */
+export const NO_BROWSER: string | undefined = existsSync(PROGRAM) ? undefined : `skipped: no ${PROGRAM}`;
+
+/** How the editor is opened. */
+export interface EditorOptions {
+  readonly scheme?: 'light' | 'dark';
+  readonly language?: 'en-US' | 'de-DE';
+  readonly size?: { readonly width: number; readonly height: number };
+}
+
+/** Opens a browser with a profile of its own. */
+export async function openBrowser({ scheme = 'light', language = 'en-US', size }: EditorOptions = {}) {
+  const profile = mkdtempSync(join(tmpdir(), 'browser-'));
+  const context: BrowserContext = await chromium.launchPersistentContext(profile, {
+    executablePath: PROGRAM,
+    args: ARGUMENTS,
+    locale: language,
+    timezoneId: 'UTC',
+    viewport: size ?? { width: 1280, height: 900 },
+    acceptDownloads: true,
+  });
+  const errors: string[] = [];
+  const foreign: string[] = [];
+  await context.addInitScript((theme) => localStorage.setItem('view-dark-theme', theme), scheme);
+  await context.route(
+    (url) => !['127.0.0.1', 'localhost'].includes(url.hostname) && url.protocol.startsWith('http'),
+    (route) => {
+      foreign.push(route.request().url());
+      return route.abort();
+    },
+  );
+  const page = context.pages()[0] ?? (await context.newPage());
+  page.setDefaultTimeout(10_000);
+  page.on('pageerror', (error) => errors.push(String(error)));
+  return {
+    page,
+    /** Errors of the page, and requests to elsewhere. */
+    errors,
+    foreign,
+    async close(): Promise<void> {
+      await context.close();
+      rmSync(profile, { recursive: true, force: true, maxRetries: 5 });
+    },
+  };
+}
+
+/** Opens the editor and waits until it knows a node. */
+export async function openEditor(page: Page, url: string, nodeId: string): Promise<void> {
+  await page.goto(url);
+  await page.waitForFunction(
+    (id) => Boolean((globalThis as unknown as { RED?: Editor }).RED?.nodes?.node(id)),
+    nodeId,
+    { timeout: 20_000 },
+  );
+}
+
+/** What tests use of the editor. */
+export interface Editor {
+  readonly nodes: { node(id: string): Record<string, unknown> | null; dirty(): boolean };
+  readonly sidebar: { show(id: string): void };
+  readonly history: { pop(): void; redo(): void };
+}

@@ -1,0 +1,116 @@
+import assert from 'node:assert/strict';
+import { MAX_INCOMING_ROWS, type OverviewFacts, toOverview } from '../../../lib/overview/overview.ts';
+import { connector, endpoint, peer, progress, sync } from './rows.ts';
+
+const facts = (fields: Partial<OverviewFacts>): OverviewFacts => ({
+  connectors: [],
+  syncs: [],
+  endpoints: [],
+  ...fields,
+});
+
+describe('overview', () => {
+  it('is empty where nothing is configured', () => {
+    assert.deepEqual(toOverview(facts({})), { outgoing: [], syncs: [], endpoints: [], incoming: [] });
+  });
+
+  it('shows the numbers of the pool and the last ping of a connector', () => {
+    const lastPing = { roundTripMs: 1.23456, at: 0, code: '', detail: '' };
+    const [row] = toOverview(facts({ connectors: [connector('va', { lastPing })] })).outgoing;
+    assert.deepEqual([row?.inUse, row?.ready, row?.max, row?.queued], [1, 2, 10, 3]);
+    assert.deepEqual([row?.pingMs, row?.pingAt, row?.pingError], [1.23, '1970-01-01T00:00:00.000Z', '']);
+  });
+
+  it('keeps the last round trip beside the code of a ping that failed since', () => {
+    const lastPing = { roundTripMs: 2, at: 1, code: 'ERR_PEER_UNREACHABLE', detail: 'No answer from va' };
+    const [row] = toOverview(facts({ connectors: [connector('va', { lastPing })] })).outgoing;
+    assert.deepEqual([row?.pingMs, row?.pingError, row?.lastError], [2, 'ERR_PEER_UNREACHABLE', 'No answer from va']);
+  });
+
+  it('says why a connector cannot be used at all', () => {
+    const broken = connector('va', { pool: undefined, configError: 'No peer-remote-authenticator is set' });
+    const [row] = toOverview(facts({ connectors: [broken] })).outgoing;
+    assert.deepEqual([row?.state, row?.lastError, row?.max], ['unusable', 'No peer-remote-authenticator is set', 0]);
+  });
+
+  it('shows queue and roles for incoming requests only where they are known', () => {
+    const queue = { under1Minute: 1, under10Minutes: 2, under60Minutes: 3, over60Minutes: 4, oldestSeconds: 9_000 };
+    const { outgoing } = toOverview(
+      facts({ connectors: [connector('a'), connector('b', { queue, incomingRoles: ['RA', 'x'] })] }),
+    );
+    assert.ok(!('queueLength' in (outgoing[0] ?? {})) && !('incomingRoles' in (outgoing[0] ?? {})));
+    assert.deepEqual(
+      [outgoing[1]?.queueLength, outgoing[1]?.incomingRoles, outgoing[1]?.outOfSync],
+      [10, 'RA, x', true],
+    );
+  });
+
+  it('holds plain values only', () => {
+    const overview = toOverview(
+      facts({ connectors: [connector('a')], syncs: [sync('s', 'a')], endpoints: [endpoint('e', [peer('p')])] }),
+    );
+    for (const row of Object.values(overview).flat()) {
+      for (const [key, value] of Object.entries(row)) {
+        assert.ok(value === null || ['string', 'number', 'boolean'].includes(typeof value), key);
+      }
+    }
+  });
+
+  describe('calls a peer out of sync', () => {
+    const isOutOfSync = (fields: Parameters<typeof sync>[2]): boolean | undefined =>
+      toOverview(facts({ connectors: [connector('va')], syncs: [sync('s', 'va', fields)] })).outgoing[0]?.outOfSync;
+
+    for (const [what, fields, wanted] of [
+      ['after a dry run that found differences', { isDryRun: true, progress: progress({ missing: 1 }) }, true],
+      ['after rows were refused', { progress: progress({ failed: 1 }) }, true],
+      ['after a run that broke off', { error: 'cancelled' }, true],
+      ['not while it is being brought up to date', { isRunning: true, progress: progress({ missing: 9 }) }, false],
+      ['not after a run that brought everything', { progress: progress({ missing: 9, pushed: 9 }) }, false],
+      ['not when nothing is known', {}, false],
+    ] as const) {
+      it(what, () => assert.equal(isOutOfSync(fields), wanted));
+    }
+  });
+
+  it('takes the newest of several synchronisations with a peer', () => {
+    const syncs = [
+      sync('old', 'va', { startedAt: 1, progress: progress({ phase: 'failed' }) }),
+      sync('new', 'va', { startedAt: 2, progress: progress({ phase: 'pushing', percent: 40 }) }),
+      sync('other', 'vb', { startedAt: 3, progress: progress({ phase: 'cancelled' }) }),
+    ];
+    const [row] = toOverview(facts({ connectors: [connector('va')], syncs })).outgoing;
+    assert.deepEqual([row?.syncPhase, row?.syncPercent], ['pushing', 40]);
+  });
+
+  for (const [state, fields] of [
+    ['seen', {}],
+    ['admitted', { lastOperation: 'ping', roles: ['a'] }],
+    ['refused', { lastOperation: 'ping', isRefused: true }],
+    ['blocked', { lastOperation: 'ping', isRefused: true, isBlocked: true }],
+  ] as const) {
+    it(`shows an incoming peer as ${state}`, () => {
+      const { incoming } = toOverview(facts({ endpoints: [endpoint('e', [peer('p', fields)])] }));
+      assert.deepEqual([incoming[0]?.state, incoming[0]?.id, incoming[0]?.peerId], [state, 'e p', 'p']);
+    });
+  }
+
+  it('sums up an endpoint, and says that one does not listen', () => {
+    const peers = [peer('a', { requests: 2, refusals: 1 }), peer('b', { requests: 3 })];
+    const { endpoints } = toOverview(
+      facts({ endpoints: [endpoint('on', peers), endpoint('x', [], { port: undefined })] }),
+    );
+    assert.deepEqual([endpoints[0]?.peers, endpoints[0]?.requests, endpoints[0]?.refusals], [2, 5, 1]);
+    assert.deepEqual([endpoints[1]?.state, endpoints[1]?.port], ['off', 0]);
+  });
+
+  it('is bounded however many peers come, and keeps the newest', () => {
+    const many = (name: string, year: number) =>
+      endpoint(
+        name,
+        Array.from({ length: MAX_INCOMING_ROWS }, (_, i) => peer(`${i}`, { lastSeen: `${year}` })),
+      );
+    const { incoming } = toOverview(facts({ endpoints: [many('old', 2025), many('new', 2026)] }));
+    assert.equal(incoming.length, MAX_INCOMING_ROWS);
+    assert.ok(incoming.every(({ endpointId }) => endpointId === 'new'));
+  });
+});

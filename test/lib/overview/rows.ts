@@ -1,0 +1,66 @@
+/**
+ * Facts of connectors, synchronisations and endpoints as the parts of this side tell them.
+ */
+import type { IncomingPeer } from '../../../lib/endpoint/incoming-connections.ts';
+import type { EndpointFacts } from '../../../lib/overview/incoming-row.ts';
+import type { ConnectorFacts } from '../../../lib/overview/outgoing-row.ts';
+import type { SyncFacts } from '../../../lib/overview/sync-row.ts';
+import type { PoolFacts } from '../../../lib/pool/connection-pool.ts';
+import { SyncMeter, type SyncProgress } from '../../../lib/sync/sync-progress.ts';
+
+const POOL: PoolFacts = {
+  state: 'running',
+  inUse: 1,
+  ready: 2,
+  max: 10,
+  queued: 3,
+  identityOutdated: false,
+  clientCertificate: undefined,
+  serverCertificate: undefined,
+  protocol: 'TLSv1.3',
+  cipher: 'TLS_AES_256_GCM_SHA384',
+};
+
+export function connector(id: string, fields: Partial<ConnectorFacts> = {}): ConnectorFacts {
+  const url = `https://${id}.example.com:8443/ejbca/peer/v1`;
+  return { id, name: id, url, isConfigured: true, configError: '', pool: POOL, lastPing: undefined, ...fields };
+}
+
+export function progress(fields: Partial<SyncProgress> = {}): SyncProgress {
+  return { ...new SyncMeter(() => undefined).progress(), ...fields };
+}
+
+export function sync(id: string, connectorId: string, fields: Partial<SyncFacts> = {}): SyncFacts {
+  const run = { isRunning: false, isDryRun: false, progress: undefined, startedAt: 0, error: '', hasReport: false };
+  return { id, name: id, connectorId, ...run, ...fields };
+}
+
+export function peer(id: string, fields: Partial<IncomingPeer> = {}): IncomingPeer {
+  return {
+    id,
+    subjectDN: `CN=${id}`,
+    issuerDN: 'CN=CA',
+    serialNumber: '1',
+    address: '127.0.0.1',
+    roles: [],
+    connections: 1,
+    requests: 0,
+    refusals: 0,
+    lastOperation: '',
+    lastRefusal: '',
+    firstSeen: '2026-01-01T00:00:00.000Z',
+    lastSeen: '2026-01-01T00:00:00.000Z',
+    expires: '',
+    isRefused: false,
+    isBlocked: false,
+    ...fields,
+  };
+}
+
+export function endpoint(
+  id: string,
+  peers: readonly IncomingPeer[],
+  fields: Partial<EndpointFacts> = {},
+): EndpointFacts {
+  return { id, name: id, port: 8443, isConfigured: true, error: '', peers, ...fields };
+}
