@@ -6,6 +6,7 @@
  */
 import type { CaScope } from '../x509/ca-scope.ts';
 import type { CertificateData } from './certificate-data.ts';
+import type { CrlStore } from './crl-data.ts';
 import type { RangeAsked, RangeQuestion, RowQuestion } from './range-comparison.ts';
 import type { RowFilter } from './row-filter.ts';
 
@@ -113,6 +114,9 @@ export interface CertificateStore {
   answerRows(body: Uint8Array, scope: CaScope): Promise<Uint8Array>;
 
   count(): Promise<StoreCounts>;
+
+  /** The CRLs beside the certificate data. A store that is only read has none: each call fails with ERR_INVALID_CONFIG. */
+  readonly crls: CrlStore;
 
   /** Ends pending work, closes files and threads. Later calls fail with ERR_STORE_UNAVAILABLE. */
   close(): Promise<void>;

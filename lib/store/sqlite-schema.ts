@@ -9,6 +9,7 @@ import { statfsSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { PeerError } from '../errors.ts';
+import { prepareCrlTables } from './sqlite-crl-schema.ts';
 
 /** `PEER` in ASCII; tells our files from those of other programs. */
 const APPLICATION_ID = 0x50454552;
@@ -60,6 +61,7 @@ export function openSqlite(file: string): DatabaseSync {
   try {
     db = new DatabaseSync(file, { timeout: BUSY_TIMEOUT_MS, enableForeignKeyConstraints: false });
     prepareFile(db, file);
+    prepareCrlTables(db);
     return db;
   } catch (error) {
     db?.close();

@@ -7,9 +7,11 @@ import { integerFromDecimal } from '../x509/serial-number.ts';
 import { CborWriter } from './cbor.ts';
 import { type RowColumns, writeRow } from './certificate-row.ts';
 import type { PageRequest, RowPage, RowsOf, RowsOfRequest, StoreCounts } from './certificate-store.ts';
+import { CrlKeeper } from './crl-keeper.ts';
 import type { BucketRow } from './range-comparison.ts';
 import type { RangeSums } from './range-sums.ts';
 import type { RowFilter } from './row-filter.ts';
+import { SqliteCrls } from './sqlite-crls.ts';
 import { conditionOf } from './sqlite-filter.ts';
 import { openSqlite, toStoreError } from './sqlite-schema.ts';
 import { SqliteSums } from './sqlite-sums.ts';
@@ -26,6 +28,7 @@ interface Open {
   readonly issuers: Map<string, number>;
   readonly writer: SqliteWriter;
   readonly sums: SqliteSums;
+  readonly crls: SqliteCrls;
   readonly byFingerprint: StatementSync;
   readonly bySerialNumber: StatementSync;
   readonly state: StatementSync;
@@ -81,6 +84,14 @@ export class SqliteStore implements StoreEngine {
       return { rows: writer.take(), count, taken: at / FINGERPRINT_BYTES };
     });
   }
+
+  readonly crls = new CrlKeeper({
+    caCertificates: (query) => this.#guard(({ crls }) => crls.caCertificates(query)),
+    crlsOf: (query) => this.#guard(({ crls }) => crls.crlsOf(query)),
+    list: (limit) => this.#guard(({ crls }) => crls.list(limit)),
+    replace: (crl, chunks, judge) => this.#guard(({ crls }) => crls.replace(crl, chunks, judge)),
+    readChunk: (fingerprint, position) => this.#guard(({ crls }) => crls.readChunk(fingerprint, position)),
+  });
 
   sums(filter: RowFilter, within: CaScope, isFresh: boolean): Promise<RangeSums> {
     return this.#guard(({ sums }) => sums.sums(filter, within, isFresh));
@@ -141,6 +152,7 @@ function open(file: string): Open {
     issuers,
     writer: new SqliteWriter(db, issuers),
     sums: new SqliteSums(db, issuers),
+    crls: new SqliteCrls(db),
     byFingerprint: db.prepare(selectRows('fingerprint = ?', 'fingerprint', true, '1')),
     state: db.prepare(selectRows('fingerprint = ?', 'fingerprint', false, '1')),
     bySerialNumber: db.prepare(

@@ -4,11 +4,12 @@
 import type { DatabaseSync, StatementSync } from 'node:sqlite';
 import { toPeerError } from '../errors.ts';
 import { type CaScope, isCaInScope } from '../x509/ca-scope.ts';
-import { CERTIFICATE_STATUS } from './certificate-data.ts';
+import { CERTIFICATE_STATUS, CERTIFICATE_TYPE } from './certificate-data.ts';
 import { faultOf, type RowColumns, type RowFault, readRows, rowDigest } from './certificate-row.ts';
 import type { Refusal } from './certificate-store.ts';
 import { replacesByTime } from './newest-wins.ts';
 import { bucketOf, HASH_BYTES } from './range-sums.ts';
+import { SqliteCaCertificates } from './sqlite-ca-certificates.ts';
 import { isConstraintFailure } from './sqlite-schema.ts';
 import type { WriteCall, WriteOutcome } from './store-engine.ts';
 
@@ -67,6 +68,7 @@ export class SqliteWriter {
   readonly #db: DatabaseSync;
   readonly #issuers: Map<string, number>;
   readonly #sql: Statements;
+  readonly #caCertificates: SqliteCaCertificates;
   #transaction: Transaction = newTransaction(1);
   /** Updates come in runs, and so do new rows: what the last row was decides which of the two is tried first. */
   #isUpdating = false;
@@ -75,6 +77,7 @@ export class SqliteWriter {
   constructor(db: DatabaseSync, issuers: Map<string, number>) {
     this.#db = db;
     this.#issuers = issuers;
+    this.#caCertificates = new SqliteCaCertificates(db);
     this.#sql = Object.fromEntries(
       Object.entries(SQL).map(([name, sql]) => [name, db.prepare(sql)]),
     ) as unknown as Statements;
@@ -145,7 +148,7 @@ export class SqliteWriter {
       return this.#mergeRow(row, this.#sql.standing.get(fingerprint) as unknown as Standing, { issuerId, scope });
     }
     try {
-      this.#addBody(row.certificate);
+      this.#addBody(row);
     } catch (error) {
       // A row must not name a certificate that is not there.
       if (this.#db.isTransaction) this.#sql.remove.run(fingerprint);
@@ -172,7 +175,7 @@ export class SqliteWriter {
     const bodyId = addsBody ? this.#transaction.nextBody : standing.bodyId;
     const wins = replacesByTime(row, standing) ?? Buffer.compare(digestOf(row), standing.digest) > 0;
     if (!wins && !addsBody) return 'u';
-    if (addsBody) this.#addBody(row.certificate);
+    if (addsBody) this.#addBody(row);
     if (wins) this.#update(row, issuerId, bodyId);
     else this.#sql.setBody.run(bodyId, fingerprint);
     if (wins) this.#transaction.revoked += isRevoked(row) - isRevoked(standing);
@@ -188,9 +191,11 @@ export class SqliteWriter {
     this.#sql.update.run(...values);
   }
 
-  #addBody(certificate: Uint8Array | null): void {
+  #addBody(row: RowColumns): void {
+    const { certificate } = row;
     if (certificate === null) return;
     this.#sql.addBody.run(this.#transaction.nextBody, certificate);
+    if (row.type !== CERTIFICATE_TYPE.endEntity) this.#caCertificates.add(row, certificate);
     this.#transaction.nextBody += 1;
     this.#transaction.withCertificate += 1;
   }

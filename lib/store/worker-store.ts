@@ -19,6 +19,7 @@ import type {
   StoreCounts,
   WriteResult,
 } from './certificate-store.ts';
+import type { CrlStore } from './crl-data.ts';
 import type { RangeAsked, RangeQuestion, RowQuestion } from './range-comparison.ts';
 import { EVERY_ROW, type RowFilter } from './row-filter.ts';
 import type { StoreConfig } from './store-engine.ts';
@@ -102,6 +103,15 @@ export class WorkerStore implements CertificateStore {
   count(): Promise<StoreCounts> {
     return this.#ask('count');
   }
+
+  readonly crls: CrlStore = {
+    write: (input, options) => this.#ask('writeCrl', input, options),
+    find: (query) => this.#ask('findCrl', query),
+    list: () => this.#ask('listCrls'),
+    read: (fingerprint, position) => this.#ask('readCrl', fingerprint, position),
+    findRevoked: (...question) => this.#ask('findRevoked', ...question),
+    findCaCertificates: (query) => this.#ask('findCaCertificates', query),
+  };
 
   async close(): Promise<void> {
     if (this.#isClosed) return;
