@@ -10,13 +10,21 @@ import { judgeClientCertificate } from '../auth/client-certificate.ts';
 import type { Role } from '../auth/role.ts';
 import { PeerError, toPeerError } from '../errors.ts';
 import { isTrusted, type RemoteAuthenticator, type TrustEntry } from '../keybinding/remote-authenticator.ts';
+import type { PublishedCrl } from '../protocol/messages.ts';
+import { OPERATIONS } from '../protocol/operations.ts';
 import type { CertificateStore, WriteResult } from '../store/certificate-store.ts';
 import { sendAnswer, sendProblem } from './answer.ts';
 import { type DispatchContext, dispatch } from './dispatch.ts';
-import { IncomingConnections, type IncomingEvent, type StandingEvent } from './incoming-connections.ts';
+import {
+  IncomingConnections,
+  type IncomingEvent,
+  publishedCrlEvent,
+  type StandingEvent,
+} from './incoming-connections.ts';
 import { IncomingPeerConnection } from './incoming-peer-connection.ts';
 import { refuseBytes, refuseConnection } from './refuse-connection.ts';
 import { BodyBudget } from './request-body.ts';
+import { longestReceipt, openSpool, type Spool } from './spool.ts';
 
 /** Settings of the incoming side. */
 export interface PeerServerOptions {
@@ -29,6 +37,8 @@ export interface PeerServerOptions {
   readonly store?: CertificateStore;
   /** Name and version told to peers. */
   readonly software: string;
+  /** Where CRLs are kept while they are received. Default: a folder among the temporary files of the system. */
+  readonly spoolFolder?: string;
   /** Default TLSv1.3. */
   readonly minTlsVersion?: 'TLSv1.2' | 'TLSv1.3';
   /** Most connections at once. Default 1000. */
@@ -41,7 +51,8 @@ export interface PeerServerOptions {
 
 const HANDSHAKE_MS = 10_000;
 const HEADERS_MS = 15_000;
-const REQUEST_MS = 60_000;
+/** Bodies have limits of their own (`request-body.ts`, `spool.ts`); this one only ends what slips past them. */
+const REQUEST_MS = longestReceipt(OPERATIONS.publishCrl.maxBodyBytes);
 /** Longer than the 60 s for which the outgoing side keeps a connection, so that the client closes first. */
 const KEEP_ALIVE_MS = 75_000;
 const CHECK_INTERVAL_MS = 2_000;
@@ -59,6 +70,7 @@ export class PeerServer {
   readonly #refused = new Set<TLSSocket>();
   readonly #perAddress = new Map<string, number>();
   readonly #budget = new BodyBudget(MAX_BODY_BYTES_AT_ONCE);
+  readonly #spool: Spool;
   #roles: readonly Role[];
   #trust: readonly TrustEntry[] = [];
   #timer: NodeJS.Timeout | undefined;
@@ -68,6 +80,7 @@ export class PeerServer {
     this.#options = options;
     this.#now = options.now ?? Date.now;
     this.#roles = options.roles;
+    this.#spool = openSpool(options.spoolFolder);
     this.incoming = new IncomingConnections(this.#now);
     this.#http = createServer(
       {
@@ -98,6 +111,7 @@ export class PeerServer {
 
   /** @throws PeerError ERR_INVALID_CONFIG when the port cannot be had */
   async start(): Promise<void> {
+    this.#spool.removeLeftovers();
     const { port, host } = this.#options;
     await new Promise<void>((resolve, reject) => {
       const onError = (cause: Error): void =>
@@ -237,9 +251,11 @@ export class PeerServer {
       store: this.#options.store,
       software: this.#options.software,
       budget: this.#budget,
+      spool: this.#spool,
       now: this.#now,
       onOperation: (connection, name) => this.#noteOperation(connection, name),
       onPublished: (connection, result) => this.#notePublished(connection, result),
+      onPublishedCrl: (connection, result) => this.#notePublishedCrl(connection, result),
     };
   }
 
@@ -264,6 +280,11 @@ export class PeerServer {
       unchanged: count('u'),
       refused: count('r'),
     });
+  }
+
+  #notePublishedCrl(connection: IncomingPeerConnection, result: PublishedCrl): void {
+    const peer = this.incoming.get(connection.peer.fingerprint);
+    if (peer !== undefined) this.#options.onEvent?.(publishedCrlEvent(peer, result));
   }
 
   /** A connection outlives its certificate: what has expired or was revoked since is cut, idle or not. */
