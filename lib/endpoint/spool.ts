@@ -77,7 +77,8 @@ export class Spool {
       throw named(error, this.#folder);
     } finally {
       this.#budget.give(taken);
-      await rm(path, { force: true });
+      // What cannot be removed now is left over for the next start.
+      await rm(path, { force: true }).catch(() => undefined);
     }
   }
 
