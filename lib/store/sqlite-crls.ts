@@ -4,10 +4,14 @@ import type { DatabaseSync, StatementSync } from 'node:sqlite';
 import { attributeValues } from '../x509/distinguished-name.ts';
 import type { CaCertificate, CaQuery, CrlTables, StoredCrl } from './crl-data.ts';
 import { isDelta } from './crl-rules.ts';
+import { CACHE_SIZE } from './sqlite-schema.ts';
 
 const MAX_CA_CERTIFICATES = 100;
 /** Partitions of one CA, full and delta. */
 const MAX_CRLS_OF_CA = 10_000;
+
+/** Kilobytes, negative as SQLite has it. */
+const SMALL_CACHE = -4_096;
 
 const ROW =
   'fingerprint, issuerDN, crlPartitionIndex, cRLNumber, deltaCRLIndicator, thisUpdate, nextUpdate, cAFingerprint, ' +
@@ -71,6 +75,16 @@ export class SqliteCrls implements CrlTables {
   }
 
   replace(crl: StoredCrl, chunks: Iterable<Uint8Array>, judge: (standing: readonly StoredCrl[]) => void): void {
+    // What is written here is not read again soon: it need not stay in the cache.
+    this.#db.exec(`PRAGMA cache_size = ${SMALL_CACHE}`);
+    try {
+      this.#replace(crl, chunks, judge);
+    } finally {
+      this.#db.exec(`PRAGMA cache_size = ${CACHE_SIZE}`);
+    }
+  }
+
+  #replace(crl: StoredCrl, chunks: Iterable<Uint8Array>, judge: (standing: readonly StoredCrl[]) => void): void {
     this.#db.exec('BEGIN IMMEDIATE');
     judge(this.crlsOf({ issuerDN: crl.issuerDN }));
     const former = this.#sql.remove.all(crl.issuerDN, crl.crlPartitionIndex, Number(isDelta(crl)));

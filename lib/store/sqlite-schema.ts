@@ -15,6 +15,9 @@ import { prepareCrlTables } from './sqlite-crl-schema.ts';
 const APPLICATION_ID = 0x50454552;
 const SCHEMA_VERSION = 1;
 
+/** Kilobytes of pages in memory, negative as SQLite has it. */
+export const CACHE_SIZE = -65_536;
+
 const BUSY_TIMEOUT_MS = 5_000;
 
 const TABLES = `
@@ -75,7 +78,8 @@ function prepareFile(db: DatabaseSync, file: string): void {
   if (isNew) db.exec('PRAGMA page_size = 16384');
   // FULL: a commit has reached the disk before it is acknowledged; NORMAL loses the last ones in a power cut.
   db.exec(
-    'PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA wal_autocheckpoint = 4000; PRAGMA cache_size = -65536',
+    'PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA wal_autocheckpoint = 4000; ' +
+      `PRAGMA cache_size = ${CACHE_SIZE}`,
   );
   if (!isNew) return;
   db.exec('BEGIN IMMEDIATE');
