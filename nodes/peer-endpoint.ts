@@ -2,6 +2,7 @@
  * Config node: the listener for incoming peers. Off until somebody allows incoming connections.
  */
 import { EventEmitter } from 'node:events';
+import { join } from 'node:path';
 import type { Node, NodeAPI, NodeDef } from 'node-red';
 import type { Role } from '../lib/auth/role.ts';
 import type { IncomingConnections, IncomingEvent } from '../lib/endpoint/incoming-connections.ts';
@@ -116,6 +117,7 @@ function openServer(RED: NodeAPI, config: PeerEndpointDef, onEvent: (event: Inco
     roles,
     ...(store !== undefined && { store }),
     software: SOFTWARE,
+    spoolFolder: join(RED.settings.userDir ?? process.cwd(), 'peer-spool'),
     minTlsVersion: tlsVersionField(config.minTlsVersion),
     onEvent,
   });

@@ -38,8 +38,10 @@ const NODE_NAMES = [
   'peer-role',
   'ping',
   'publish-cert',
+  'publish-crl',
   'sync',
   'incoming-auth',
+  'validation-authority',
 ];
 const require = createRequire(import.meta.url);
 const { events } = require('@node-red/util') as { events: EventEmitter };
