@@ -36,6 +36,7 @@ export class CrlKeeper {
   readonly #tables: CrlTables;
   readonly #answers: CrlAnswers;
   readonly #now: () => number;
+  #lastTurn: Promise<unknown> = Promise.resolve();
 
   constructor(tables: CrlTables, now: () => number = Date.now) {
     this.#tables = tables;
@@ -43,8 +44,19 @@ export class CrlKeeper {
     this.#now = now;
   }
 
-  /** See `CrlStore.write`. */
-  async write(input: CrlInput, options: CrlWriteOptions): Promise<CrlVerdict> {
+  /** See `CrlStore.write`. One after the other, so that memory is needed for one large CRL at a time. */
+  write(input: CrlInput, options: CrlWriteOptions): Promise<CrlVerdict> {
+    const turn = this.#lastTurn.then(() => this.#write(input, options));
+    this.#lastTurn = turn.catch(() => undefined);
+    return turn;
+  }
+
+  /** Ends when what was asked to be written before has been. */
+  async idle(): Promise<void> {
+    await this.#lastTurn;
+  }
+
+  async #write(input: CrlInput, options: CrlWriteOptions): Promise<CrlVerdict> {
     const source = 'file' in input ? openFile(input.file) : bytesSource(input.bytes);
     try {
       return await this.#writeFrom(source, options);

@@ -49,6 +49,7 @@ const METHODS = {
   /** What was asked to be written before comes first: otherwise it would open the file again, and be cut off. */
   close: async () => {
     while (pending.length > 0) await writeGroup(nextGroup());
+    await engine.crls?.idle();
     return engine.close();
   },
 };

@@ -16,7 +16,7 @@ import { readStrictTime, UNKNOWN_TIME } from './der-time.ts';
 import { readDistinguishedName } from './distinguished-name-reader.ts';
 
 /** Largest CRL that is read, bytes. */
-export const MAX_CRL_BYTES = 512 * 1024 * 1024;
+const MAX_CRL_BYTES = 512 * 1024 * 1024;
 
 /** What a CRL says besides its entries. */
 export interface CrlFacts extends Readonly<CrlExtensions> {

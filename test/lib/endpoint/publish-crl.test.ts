@@ -5,9 +5,9 @@ import { join } from 'node:path';
 import { Readable } from 'node:stream';
 import { connect as connectTls, type TLSSocket } from 'node:tls';
 import { BodyBudget } from '../../../lib/endpoint/request-body.ts';
-import { openSpool, Spool } from '../../../lib/endpoint/spool.ts';
+import { longestReceipt, openSpool, Spool } from '../../../lib/endpoint/spool.ts';
 import { BASE_PATH, CRL_TYPE, OPERATIONS } from '../../../lib/protocol/operations.ts';
-import { publishCrlToPeers } from '../../../lib/publisher/publish-crl-to-peers.ts';
+import { publishCrlToPeers, sendCrl } from '../../../lib/publisher/publish-crl-to-peers.ts';
 import { toPem } from '../../../lib/x509/pem.ts';
 import { makeCrl, manyEntries } from '../../helpers/crl-maker.ts';
 import { openCrlStore, readCrl, storeCertificates } from '../../helpers/crl-store.ts';
@@ -159,6 +159,27 @@ describe('publishing a CRL', () => {
         })(),
       );
     await assert.rejects(client.publishCrl({ open, bytes: 1_000 }, 0), /the disk of the sender|cannot be reached/);
+  });
+
+  it('has more time the larger it is, so that 5 MB pass at 256 kbit/s', async () => {
+    const milliseconds = (5_000_000 * 8) / 256;
+    assert.ok(longestReceipt(5_000_000) > milliseconds * 1.5);
+    await start({ pool: { requestTimeoutMs: 200 } });
+    const crl = makeCrl({ issuer: CA, entries: manyEntries(2_000) });
+    const open = () =>
+      Readable.from(
+        (async function* () {
+          yield crl.subarray(0, 50_000);
+          await new Promise((resolve) => setTimeout(resolve, 600));
+          yield crl.subarray(50_000);
+        })(),
+      );
+    const sent = await sendCrl(peers.client, {
+      body: { open, bytes: crl.length, contentLength: crl.length },
+      facts: undefined,
+      crlPartitionIndex: 0,
+    });
+    assert.equal(sent.entries, 2_000);
   });
 
   describe('the spool', () => {

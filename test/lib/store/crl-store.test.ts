@@ -266,6 +266,13 @@ describe('CRLs of a store', () => {
     });
   });
 
+  it('end what was begun before the store closes', async () => {
+    const writing = writeCrl(store, make({ entries: manyEntries(50_000) }));
+    await store.close();
+    assert.equal((await writing).verdict, 'stored');
+    await assert.rejects(writeCrl(store, make()), { code: 'ERR_STORE_UNAVAILABLE' });
+  });
+
   it('let other calls through while a large one is read', async () => {
     const bytes = make({ entries: manyEntries(200_000) });
     let isDone = false;
