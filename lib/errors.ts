@@ -18,6 +18,9 @@ interface Failure {
 const FAILURES = {
   ERR_INVALID_INPUT: { status: 400, title: 'The input is not usable', retryable: false },
   ERR_INVALID_CERTIFICATE: { status: 400, title: 'The certificate is not readable', retryable: false },
+  ERR_INVALID_CRL: { status: 400, title: 'The CRL is not usable', retryable: false },
+  ERR_CRL_TOO_OLD: { status: 409, title: 'The CRL has expired or is older than the one that stands', retryable: false },
+  ERR_CRL_BASE_MISSING: { status: 409, title: 'The CRL that the delta CRL builds on is not stored', retryable: true },
   ERR_INVALID_CONFIG: { status: 500, title: 'The configuration is not usable', retryable: false },
   ERR_IDENTITY_UNREADABLE: { status: 500, title: 'The certificate or private key cannot be read', retryable: false },
   ERR_WRONG_PASSPHRASE: { status: 500, title: 'The passphrase is wrong', retryable: false },

@@ -2,6 +2,7 @@
  * Config node: the listener for incoming peers. Off until somebody allows incoming connections.
  */
 import { EventEmitter } from 'node:events';
+import { join } from 'node:path';
 import type { Node, NodeAPI, NodeDef } from 'node-red';
 import type { Role } from '../lib/auth/role.ts';
 import type { IncomingConnections, IncomingEvent } from '../lib/endpoint/incoming-connections.ts';
@@ -209,6 +210,7 @@ function openServer(RED: NodeAPI, config: PeerEndpointDef, onEvent: (event: Inco
     mustBeStored: config.requireStored ?? false,
     isBlocked: (fingerprint) => switchesOf(RED).state.blockedPeers.includes(fingerprint),
     software: SOFTWARE,
+    spoolFolder: join(RED.settings.userDir ?? process.cwd(), 'peer-spool'),
     minTlsVersion: tlsVersionField(config.minTlsVersion),
     onEvent,
   });

@@ -16,6 +16,8 @@ const BUNDLED = 30;
 const DASHBOARD = / \(FlowFuse Dashboard 2\)\.json$/;
 const CORE_TYPES = ['tab', 'comment', 'inject', 'debug', 'catch', 'function', 'file in'];
 
+let publicPort = '';
+
 type Rows = readonly Record<string, unknown>[];
 
 /** What has to be seen, per file; an example without an entry fails. */
@@ -35,6 +37,17 @@ const EXPECTATIONS: Record<string, (nodeRed: NodeRed) => Promise<void>> = {
     assert.ok((value as number) > 0);
     const status = await nodeRed.waitFor(() => nodeRed.statuses.get('ping02ping')?.at(-1), 'the status of the ping');
     assert.match(String(status['text']), /^[\d.]+ ms$/);
+  },
+
+  '06 Publish a CRL.json': async (nodeRed) => {
+    const { value } = await nodeRed.waitForDebug('crl06rows', (payload: unknown) => Array.isArray(payload));
+    assert.deepEqual(
+      (value as Rows).map(({ peer, verdict }) => [peer, verdict]),
+      [['VA', 'stored']],
+    );
+    const answer = await fetch(`http://localhost:${publicPort}/crls/search.cgi?name=Demo%20Issuing%20CA`);
+    assert.equal(answer.headers.get('content-type'), 'application/pkix-crl');
+    await nodeRed.waitForDebug('crl06counts', ({ found }: { readonly found: number }) => found > 0);
   },
 
   '04 Synchronize a new VA.json': async (nodeRed) => {
@@ -122,7 +135,13 @@ describe('examples', () => {
   before(async () => {
     const port = await freePort();
     const url = `https://localhost:${port}/ejbca/peer/v1`;
-    const env = { ...demoPki(folder, BUNDLED), PEER_PORT: String(port), PEER_URL: url };
+    const env = {
+      ...demoPki(folder, BUNDLED),
+      PEER_PORT: String(port),
+      PEER_URL: url,
+      PEER_PUBLIC_PORT: String(await freePort()),
+    };
+    publicPort = env.PEER_PUBLIC_PORT;
     nodeRed = await startNodeRed({ env });
     await nodeRed.deploy(exampleFiles().flatMap(readExample));
   });

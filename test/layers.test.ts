@@ -12,7 +12,7 @@ const LEVELS: readonly (readonly string[])[] = [
   ['auth', 'store', 'keybinding'],
   ['protocol'],
   ['pool', 'ocsp'],
-  ['publisher', 'sync', 'ra'],
+  ['publisher', 'sync', 'ra', 'validation-authority'],
   ['endpoint'],
   ['overview'],
   ['nodes'],

@@ -5,11 +5,20 @@ import type { IncomingMessage } from 'node:http';
 import { authorize } from '../auth/authorize.ts';
 import type { Role } from '../auth/role.ts';
 import { PeerError } from '../errors.ts';
-import { findOperation, OPERATIONS, type Operation, type OperationName } from '../protocol/operations.ts';
+import type { PublishedCrl } from '../protocol/messages.ts';
+import {
+  CRL_PARTITION_HEADER,
+  CRL_TYPE,
+  findOperation,
+  OPERATIONS,
+  type Operation,
+  type OperationName,
+} from '../protocol/operations.ts';
 import type { CertificateStore, WriteResult } from '../store/certificate-store.ts';
 import { HANDLERS } from './handlers.ts';
 import type { IncomingPeerConnection } from './incoming-peer-connection.ts';
 import { type BodyBudget, readBody } from './request-body.ts';
+import type { Spool } from './spool.ts';
 
 /** What of the endpoint a request is judged and served with. */
 export interface DispatchContext {
@@ -17,11 +26,15 @@ export interface DispatchContext {
   readonly store: CertificateStore | undefined;
   readonly software: string;
   readonly budget: BodyBudget;
+  /** Where bodies go that may be too large for memory. */
+  readonly spool: Spool;
   readonly now: () => number;
   /** Told once the peer may do what it asked for. */
   readonly onOperation: (connection: IncomingPeerConnection, name: OperationName) => void;
   /** Told after certificates were written. */
   readonly onPublished: (connection: IncomingPeerConnection, result: WriteResult) => void;
+  /** Told after a CRL was written. */
+  readonly onPublishedCrl: (connection: IncomingPeerConnection, result: PublishedCrl) => void;
 }
 
 const NO_BODY = new Uint8Array(0);
@@ -48,14 +61,32 @@ export async function dispatch(
     throw new PeerError('ERR_UNKNOWN_OPERATION', 'This endpoint has no such operation');
   }
   context.onOperation(connection, name);
-  const body = await bodyOf(request, OPERATIONS[name], context.budget);
-  const { store, software } = context;
-  const onPublished = (result: WriteResult): void => context.onPublished(connection, result);
-  return HANDLERS[name]({ roles, body, store, software, now, onPublished });
+  const { store, software, budget, spool } = context;
+  const operation: Operation = OPERATIONS[name];
+  const handlerContext = {
+    roles,
+    body: NO_BODY,
+    file: '',
+    crlPartitionIndex: headerOf(request, CRL_PARTITION_HEADER),
+    store,
+    software,
+    now,
+    onPublished: (result: WriteResult) => context.onPublished(connection, result),
+    onPublishedCrl: (result: PublishedCrl) => context.onPublishedCrl(connection, result),
+  };
+  if (operation.requestType === undefined) return HANDLERS[name](handlerContext);
+  checkType(request, operation);
+  if (operation.requestType === CRL_TYPE)
+    return spool.receive(request, operation.maxBodyBytes, async (file) => HANDLERS[name]({ ...handlerContext, file }));
+  return HANDLERS[name]({ ...handlerContext, body: await readBody(request, operation.maxBodyBytes, budget) });
 }
 
-async function bodyOf(request: IncomingMessage, operation: Operation, budget: BodyBudget): Promise<Uint8Array> {
-  if (operation.requestType === undefined) return NO_BODY;
+function headerOf(request: IncomingMessage, name: string): string | undefined {
+  const value = request.headers[name];
+  return Array.isArray(value) ? value.join() : value;
+}
+
+function checkType(request: IncomingMessage, operation: Operation): void {
   const type = (request.headers['content-type'] ?? '').split(';', 1)[0]?.trim().toLowerCase();
   if (type !== operation.requestType) {
     throw new PeerError('ERR_MALFORMED_MESSAGE', `The body must be ${operation.requestType}`);
@@ -63,5 +94,4 @@ async function bodyOf(request: IncomingMessage, operation: Operation, budget: Bo
   if (request.headers['content-encoding'] !== undefined) {
     throw new PeerError('ERR_MALFORMED_MESSAGE', 'The body must not be compressed');
   }
-  return readBody(request, operation.maxBodyBytes, budget);
 }

@@ -4,7 +4,7 @@
 import { caScopeOf } from '../auth/authorize.ts';
 import type { Role } from '../auth/role.ts';
 import { PeerError } from '../errors.ts';
-import type { Capabilities, PingAnswer } from '../protocol/messages.ts';
+import type { Capabilities, PingAnswer, PublishedCrl } from '../protocol/messages.ts';
 import { OPERATIONS, type OperationName, PROTOCOL_VERSION } from '../protocol/operations.ts';
 import type { CertificateStore, WriteResult } from '../store/certificate-store.ts';
 
@@ -12,12 +12,17 @@ import type { CertificateStore, WriteResult } from '../store/certificate-store.t
 export interface HandlerContext {
   readonly roles: readonly Role[];
   readonly body: Uint8Array;
+  /** File with the body of `publishCrl`, which is not in memory; '' for other operations. */
+  readonly file: string;
+  /** Index of the CRL partition, as the request has it; undefined = it says nothing. */
+  readonly crlPartitionIndex: string | undefined;
   /** undefined when the endpoint has none. */
   readonly store: CertificateStore | undefined;
   /** Name and version of this program. */
   readonly software: string;
   readonly now: number;
   readonly onPublished: (result: WriteResult) => void;
+  readonly onPublishedCrl: (result: PublishedCrl) => void;
 }
 
 /** Gives the answer: bytes as they are, anything else as JSON. */
@@ -30,6 +35,7 @@ export const HANDLERS: Readonly<Record<OperationName, Handler>> = {
   publishCertificates,
   compareRanges,
   compareRows,
+  publishCrl,
 };
 
 function capabilities({ software, now }: HandlerContext): Capabilities {
@@ -60,6 +66,32 @@ function compareRanges({ store, body, roles }: HandlerContext): Promise<Uint8Arr
 
 function compareRows({ store, body, roles }: HandlerContext): Promise<Uint8Array> {
   return storeOf(store).answerRows(body, caScopeOf(roles));
+}
+
+/** Answers after the store has committed, like `publishCertificates`. */
+async function publishCrl(context: HandlerContext): Promise<PublishedCrl> {
+  const { store, file, roles, onPublishedCrl } = context;
+  const options = { scope: caScopeOf(roles), crlPartitionIndex: partitionOf(context) };
+  const { verdict, crl } = await storeOf(store).crls.write({ file }, options);
+  const { fingerprint, issuerDN, crlPartitionIndex, cRLNumber, deltaCRLIndicator, entries } = crl;
+  const result: PublishedCrl = {
+    verdict,
+    fingerprint,
+    issuerDN,
+    crlPartitionIndex,
+    cRLNumber,
+    deltaCRLIndicator,
+    thisUpdate: new Date(crl.thisUpdate).toISOString(),
+    nextUpdate: new Date(crl.nextUpdate).toISOString(),
+    entries,
+  };
+  onPublishedCrl(result);
+  return result;
+}
+
+function partitionOf({ crlPartitionIndex = '0' }: HandlerContext): number {
+  if (/^\d{1,10}$/.test(crlPartitionIndex)) return Number(crlPartitionIndex);
+  throw new PeerError('ERR_MALFORMED_MESSAGE', 'The index of the CRL partition is not a number');
 }
 
 function storeOf(store: CertificateStore | undefined): CertificateStore {

@@ -5,6 +5,7 @@
  */
 
 import type { PeerIdentity } from '../auth/role.ts';
+import type { PublishedCrl } from '../protocol/messages.ts';
 
 /** What is known of one incoming peer. Plain data. */
 export interface IncomingPeer {
@@ -54,8 +55,23 @@ export interface PublishedEvent {
   readonly refused: number;
 }
 
+/** A peer published a CRL; it is on disk. */
+export interface PublishedCrlEvent
+  extends Pick<PublishedCrl, 'verdict' | 'crlPartitionIndex' | 'cRLNumber' | 'entries'> {
+  readonly kind: 'published-crl';
+  readonly peer: IncomingPeer;
+  /** The issuer of the CRL; `issuerDN` is that of the peer's certificate. */
+  readonly crlIssuerDN: string;
+}
+
+/** What is told of a CRL that a peer published. */
+export function publishedCrlEvent(peer: IncomingPeer, crl: PublishedCrl): PublishedCrlEvent {
+  const { verdict, issuerDN: crlIssuerDN, crlPartitionIndex, cRLNumber, entries } = crl;
+  return { kind: 'published-crl', peer, verdict, crlIssuerDN, crlPartitionIndex, cRLNumber, entries };
+}
+
 /** What happened, for the log and for flows. */
-export type IncomingEvent = StandingEvent | PublishedEvent;
+export type IncomingEvent = StandingEvent | PublishedEvent | PublishedCrlEvent;
 
 type Mutable<T> = { -readonly [K in keyof T]: T[K] };
 

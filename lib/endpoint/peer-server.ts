@@ -10,15 +10,24 @@ import { type AuthenticatedPeer, judgeClientCertificate } from '../auth/client-c
 import type { Role } from '../auth/role.ts';
 import { PeerError, toPeerError } from '../errors.ts';
 import { isTrusted, type RemoteAuthenticator, type TrustEntry } from '../keybinding/remote-authenticator.ts';
+import type { PublishedCrl } from '../protocol/messages.ts';
+import { OPERATIONS } from '../protocol/operations.ts';
 import type { CertificateStore, WriteResult } from '../store/certificate-store.ts';
 import { sendAnswer, sendProblem } from './answer.ts';
 import { type DispatchContext, dispatch } from './dispatch.ts';
-import { type Contact, IncomingConnections, type IncomingEvent, type StandingEvent } from './incoming-connections.ts';
+import {
+  type Contact,
+  IncomingConnections,
+  type IncomingEvent,
+  publishedCrlEvent,
+  type StandingEvent,
+} from './incoming-connections.ts';
 import { IncomingPeerConnection } from './incoming-peer-connection.ts';
 import { OpenSockets } from './open-sockets.ts';
 import { refuseBytes, refuseConnection } from './refuse-connection.ts';
 import { BodyBudget } from './request-body.ts';
 import { RevocationCheck, unavailable } from './revocation-check.ts';
+import { longestReceipt, openSpool, type Spool } from './spool.ts';
 
 /** Settings of the incoming side. */
 export interface PeerServerOptions {
@@ -35,6 +44,8 @@ export interface PeerServerOptions {
   readonly isBlocked?: (fingerprint: string) => boolean;
   /** Name and version told to peers. */
   readonly software: string;
+  /** Where CRLs are kept while they are received. Default: a folder among the temporary files of the system. */
+  readonly spoolFolder?: string;
   /** Default TLSv1.3. */
   readonly minTlsVersion?: 'TLSv1.2' | 'TLSv1.3';
   /** Most connections at once. Default 1000. */
@@ -47,7 +58,8 @@ export interface PeerServerOptions {
 
 const HANDSHAKE_MS = 10_000;
 const HEADERS_MS = 15_000;
-const REQUEST_MS = 60_000;
+/** Bodies have limits of their own (`request-body.ts`, `spool.ts`); this one only ends what slips past them. */
+const REQUEST_MS = longestReceipt(OPERATIONS.publishCrl.maxBodyBytes);
 /** Longer than the 60 s for which the outgoing side keeps a connection, so that the client closes first. */
 const KEEP_ALIVE_MS = 75_000;
 const HTTP_CHECK_INTERVAL_MS = 2_000;
@@ -66,6 +78,7 @@ export class PeerServer {
   readonly #sockets: OpenSockets;
   readonly #check: RevocationCheck | undefined;
   readonly #budget = new BodyBudget(MAX_BODY_BYTES_AT_ONCE);
+  readonly #spool: Spool;
   #roles: readonly Role[];
   #trust: readonly TrustEntry[] = [];
   #timer: NodeJS.Timeout | undefined;
@@ -81,6 +94,7 @@ export class PeerServer {
       throw new PeerError('ERR_INVALID_CONFIG', 'Client certificates must be stored, but there is no store');
     }
     this.#check = store === undefined ? undefined : new RevocationCheck({ store, mustBeStored });
+    this.#spool = openSpool(options.spoolFolder);
     this.incoming = new IncomingConnections(this.#now);
     this.#http = createServer(
       {
@@ -111,6 +125,7 @@ export class PeerServer {
 
   /** @throws PeerError ERR_INVALID_CONFIG when the port cannot be had */
   async start(): Promise<void> {
+    this.#spool.removeLeftovers();
     const { port, host } = this.#options;
     await new Promise<void>((resolve, reject) => {
       const onError = (cause: Error): void =>
@@ -251,9 +266,11 @@ export class PeerServer {
       store: this.#options.store,
       software: this.#options.software,
       budget: this.#budget,
+      spool: this.#spool,
       now: this.#now,
       onOperation: (connection, name) => this.#noteOperation(connection, name),
       onPublished: (connection, result) => this.#notePublished(connection, result),
+      onPublishedCrl: (connection, result) => this.#notePublishedCrl(connection, result),
     };
   }
 
@@ -286,6 +303,11 @@ export class PeerServer {
       unchanged: count('u'),
       refused: count('r'),
     });
+  }
+
+  #notePublishedCrl(connection: IncomingPeerConnection, result: PublishedCrl): void {
+    const peer = this.incoming.get(connection.peer.fingerprint);
+    if (peer !== undefined) this.#options.onEvent?.(publishedCrlEvent(peer, result));
   }
 
   /** To be called when what `isBlocked` says has changed: cuts who is blocked now. */

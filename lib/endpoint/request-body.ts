@@ -4,6 +4,9 @@
 import type { IncomingMessage } from 'node:http';
 import { PeerError } from '../errors.ts';
 
+/** Time for a whole body in memory. */
+const BODY_MS = 60_000;
+
 /** Bytes of bodies that are being read, over all connections of an endpoint. */
 export class BodyBudget {
   readonly #limit: number;
@@ -30,7 +33,7 @@ export class BodyBudget {
 /**
  * The whole body, in memory of its own.
  *
- * @throws PeerError ERR_TOO_LARGE, ERR_OVERLOADED, ERR_MALFORMED_MESSAGE when the client went away in the middle
+ * @throws PeerError ERR_TOO_LARGE, ERR_TOO_SLOW, ERR_OVERLOADED, ERR_MALFORMED_MESSAGE when the client went away in the middle
  */
 export function readBody(request: IncomingMessage, maxBytes: number, budget: BodyBudget): Promise<Uint8Array> {
   return new Promise((resolve, reject) => {
@@ -38,6 +41,7 @@ export function readBody(request: IncomingMessage, maxBytes: number, budget: Bod
     let size = 0;
     let taken = 0;
     const settle = (finish: () => void): void => {
+      clearTimeout(timer);
       budget.give(taken);
       taken = 0;
       request.off('data', onData).off('end', onEnd).off('close', onClose).off('error', onClose);
@@ -56,12 +60,13 @@ export function readBody(request: IncomingMessage, maxBytes: number, budget: Bod
       taken += chunk.length;
       chunks.push(chunk);
     };
+    const timer = setTimeout(() => settle(() => reject(tooSlow())), BODY_MS);
     const onEnd = (): void => settle(() => resolve(join(chunks, size)));
     const onClose = (): void =>
       settle(() =>
         reject(new PeerError('ERR_MALFORMED_MESSAGE', 'The connection closed before the body was complete')),
       );
-    if (Number(request.headers['content-length'] ?? 0) > maxBytes) return reject(tooLarge(maxBytes));
+    if (Number(request.headers['content-length'] ?? 0) > maxBytes) return settle(() => reject(tooLarge(maxBytes)));
     request.on('data', onData).on('end', onEnd).on('close', onClose).on('error', onClose);
   });
 }
@@ -75,6 +80,10 @@ function join(chunks: readonly Buffer[], size: number): Uint8Array {
     offset += chunk.length;
   }
   return whole;
+}
+
+function tooSlow(): PeerError {
+  return new PeerError('ERR_TOO_SLOW', 'The request did not arrive in time');
 }
 
 function tooLarge(maxBytes: number): PeerError {

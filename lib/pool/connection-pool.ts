@@ -7,6 +7,7 @@
  * @see EJBCA, Peer Systems Operations
  */
 import type { X509Certificate } from 'node:crypto';
+import type { Readable } from 'node:stream';
 import type { TLSSocket } from 'node:tls';
 import { buildConnector, type Dispatcher, Pool } from 'undici';
 import { PeerError } from '../errors.ts';
@@ -25,7 +26,7 @@ export interface PoolOptions {
   readonly maxQueued?: number;
   /** Milliseconds for TCP and TLS. Default 10000. */
   readonly connectTimeoutMs?: number;
-  /** Milliseconds from the call to the whole answer, waiting included. Default 60000. */
+  /** Milliseconds from the call to the whole answer, waiting included; a large body has longer. Default 60000. */
   readonly requestTimeoutMs?: number;
   /** Default TLSv1.3. */
   readonly minTlsVersion?: 'TLSv1.2' | 'TLSv1.3';
@@ -36,8 +37,20 @@ export interface PoolRequest {
   readonly method: 'GET' | 'POST';
   readonly path: string;
   readonly contentType?: string;
-  readonly body?: Uint8Array;
+  /** Further request headers. */
+  readonly headers?: Readonly<Record<string, string>>;
+  readonly body?: Uint8Array | StreamedBody;
   readonly signal?: AbortSignal;
+}
+
+/** A body that is not in memory. */
+export interface StreamedBody {
+  /** Begins anew at every call: a request may have to be sent twice. */
+  readonly open: () => Readable;
+  /** About how many; the request may take as much longer as they need on a slow line. */
+  readonly bytes: number;
+  /** Exactly how many; absent = not known. */
+  readonly contentLength?: number;
 }
 
 /** A snapshot of the pool, as EJBCA's overview shows it. */
@@ -69,6 +82,8 @@ interface ServerFacts {
 
 const KEEP_ALIVE_MS = 60_000;
 const MAX_ANSWER_BYTES = 64 * 1024 * 1024;
+/** 128 kbit/s, the least rate at which an endpoint takes a large body. */
+const LEAST_BYTES_PER_MS = 16;
 const CLOSE_GRACE_MS = 5_000;
 
 /** Starts when first used, stops when disabled; a reset reads the identity anew. */
@@ -133,13 +148,14 @@ export class ConnectionPool {
     if (this.#outstanding >= maxConnections + maxQueued) {
       throw new PeerError('ERR_POOL_QUEUE_FULL', `${maxQueued} requests wait for ${this.host} already`);
     }
-    const { method, path, contentType, body = null, signal } = request;
-    const headers = contentType === undefined ? null : { 'content-type': contentType };
-    const timeoutMs = this.#options.requestTimeoutMs;
+    const { body, signal } = request;
+    const bytes = body instanceof Uint8Array ? body.length : (body?.bytes ?? 0);
+    const timeoutMs = this.#options.requestTimeoutMs + bytes / LEAST_BYTES_PER_MS;
+    const onTimeout = (): PeerError =>
+      new PeerError('ERR_PEER_TIMEOUT', `No answer from ${this.host} within ${Math.round(timeoutMs)} ms`);
     this.#outstanding += 1;
     try {
-      const deadline = { timeoutMs, onTimeout: this.#onTimeout, signal };
-      const answer = await this.#send(pool, { method, path, headers, body }, deadline);
+      const answer = await this.#send(pool, request, { timeoutMs, onTimeout, signal });
       if (answer.status === 200) this.#tellUsable();
       return answer;
     } finally {
@@ -252,14 +268,14 @@ export class ConnectionPool {
     };
   }
 
-  async #send(pool: Pool, options: Dispatcher.DispatchOptions, deadline: Deadline): Promise<Answer> {
+  async #send(pool: Pool, request: PoolRequest, deadline: Deadline): Promise<Answer> {
     try {
-      return await exchange(pool, options, deadline);
+      return await exchange(pool, dispatchOptions(request), deadline);
     } catch (error) {
       if (deadline.signal?.aborted || !isBrokenConnection(error)) throw this.#failure(error, deadline);
     }
     try {
-      return await exchange(pool, options, deadline);
+      return await exchange(pool, dispatchOptions(request), deadline);
     } catch (error) {
       throw this.#failure(error, deadline);
     }
@@ -268,9 +284,14 @@ export class ConnectionPool {
   #failure(error: unknown, { signal }: Deadline): unknown {
     return signal?.aborted ? signal.reason : toConnectionFailure(error, this.host);
   }
+}
 
-  readonly #onTimeout = (): PeerError =>
-    new PeerError('ERR_PEER_TIMEOUT', `No answer from ${this.host} within ${this.#options.requestTimeoutMs} ms`);
+function dispatchOptions({ method, path, contentType, headers, body }: PoolRequest): Dispatcher.DispatchOptions {
+  const all: Record<string, string> = { ...headers };
+  if (contentType !== undefined) all['content-type'] = contentType;
+  if (body === undefined || body instanceof Uint8Array) return { method, path, headers: all, body: body ?? null };
+  if (body.contentLength !== undefined) all['content-length'] = String(body.contentLength);
+  return { method, path, headers: all, body: body.open() };
 }
 
 /** Lets running requests end, then closes; what still hangs after the grace period is cut. */

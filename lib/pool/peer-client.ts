@@ -5,15 +5,23 @@
 import { PeerError, toPeerError } from '../errors.ts';
 import {
   type Capabilities,
+  type PublishedCrl,
   parseCapabilities,
   parseJson,
   parsePingAnswer,
+  parsePublishedCrl,
   parseWriteResult,
 } from '../protocol/messages.ts';
-import { BASE_PATH, OPERATIONS, type Operation, type OperationName } from '../protocol/operations.ts';
+import {
+  BASE_PATH,
+  CRL_PARTITION_HEADER,
+  OPERATIONS,
+  type Operation,
+  type OperationName,
+} from '../protocol/operations.ts';
 import { fromProblem } from '../protocol/problem.ts';
 import type { WriteResult } from '../store/certificate-store.ts';
-import type { ConnectionPool } from './connection-pool.ts';
+import type { ConnectionPool, StreamedBody } from './connection-pool.ts';
 
 /** What a ping measured. */
 export interface PingResult {
@@ -35,7 +43,8 @@ export interface PingRecord {
 }
 
 interface CallOptions {
-  readonly body?: Uint8Array;
+  readonly body?: Uint8Array | StreamedBody;
+  readonly headers?: Readonly<Record<string, string>>;
   readonly signal?: AbortSignal | undefined;
 }
 
@@ -99,16 +108,31 @@ export class PeerClient {
     return this.#exchange('compareRows', { body: question, signal });
   }
 
+  /**
+   * Publishes a CRL, DER; answers after the peer has it on disk.
+   *
+   * @param crlPartitionIndex 0 = the main CRL
+   */
+  async publishCrl(
+    body: Uint8Array | StreamedBody,
+    crlPartitionIndex: number,
+    signal?: AbortSignal,
+  ): Promise<PublishedCrl> {
+    const headers = { [CRL_PARTITION_HEADER]: String(crlPartitionIndex) };
+    return parsePublishedCrl(await this.#call('publishCrl', { body, headers, signal }));
+  }
+
   async #call(name: OperationName, options: CallOptions): Promise<unknown> {
     return parseJson(await this.#exchange(name, options));
   }
 
-  async #exchange(name: OperationName, { body, signal }: CallOptions): Promise<Uint8Array> {
+  async #exchange(name: OperationName, { body, headers, signal }: CallOptions): Promise<Uint8Array> {
     const operation: Operation = OPERATIONS[name];
     const answer = await this.#pool.request({
       method: operation.method,
       path: BASE_PATH + operation.path,
       ...(operation.requestType !== undefined && { contentType: operation.requestType }),
+      ...(headers !== undefined && { headers }),
       ...(body !== undefined && { body }),
       ...(signal !== undefined && { signal }),
     });

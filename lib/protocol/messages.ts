@@ -24,6 +24,26 @@ export interface PingAnswer {
   readonly serverTime: string;
 }
 
+/** Answer of `publishCrl`: what became of the CRL, and which one it is. */
+export interface PublishedCrl {
+  /** `unchanged`: it was there already. */
+  readonly verdict: 'stored' | 'unchanged';
+  /** SHA-1 of the DER, 40 lower-case hex digits. */
+  readonly fingerprint: string;
+  readonly issuerDN: string;
+  readonly crlPartitionIndex: number;
+  /** Decimal; '-1' = none. */
+  readonly cRLNumber: string;
+  /** Decimal; '-1' = a full CRL. */
+  readonly deltaCRLIndicator: string;
+  /** ISO 8601. */
+  readonly thisUpdate: string;
+  /** ISO 8601. */
+  readonly nextUpdate: string;
+  /** Revoked certificates on it. */
+  readonly entries: number;
+}
+
 /** @throws PeerError ERR_MALFORMED_MESSAGE */
 export function parseJson(bytes: Uint8Array): unknown {
   try {
@@ -69,6 +89,20 @@ export function parseWriteResult(value: unknown, rows: number): WriteResult {
   if (!Array.isArray(refusals) || !refusals.every(isRefusal)) throw malformed('publish');
   return { verdicts, refusals };
 }
+
+/** @throws PeerError ERR_MALFORMED_MESSAGE */
+export function parsePublishedCrl(value: unknown): PublishedCrl {
+  const message = asObject(value, 'publish');
+  const isComplete =
+    (message['verdict'] === 'stored' || message['verdict'] === 'unchanged') &&
+    CRL_TEXTS.every((name) => typeof message[name] === 'string') &&
+    Number.isInteger(message['crlPartitionIndex']) &&
+    Number.isInteger(message['entries']);
+  if (!isComplete) throw malformed('publish');
+  return message as unknown as PublishedCrl;
+}
+
+const CRL_TEXTS = ['fingerprint', 'issuerDN', 'cRLNumber', 'deltaCRLIndicator', 'thisUpdate', 'nextUpdate'] as const;
 
 function isRefusal(value: unknown): value is Refusal {
   if (typeof value !== 'object' || value === null) return false;

@@ -15,6 +15,10 @@ export const ROWS_TYPE = 'application/cbor-seq';
 export const JSON_TYPE = 'application/json';
 /** Media type of one CBOR item (RFC 8949). */
 export const CBOR_TYPE = 'application/cbor';
+/** Media type of a CRL, DER (RFC 2585). Its body goes to a file, because it may be too large for memory. */
+export const CRL_TYPE = 'application/pkix-crl';
+/** Request header with the index of the CRL partition, decimal; absent = 0, the main CRL. */
+export const CRL_PARTITION_HEADER = 'crl-partition-index';
 /** Media type of an error (RFC 9457). */
 export const PROBLEM_TYPE = 'application/problem+json';
 
@@ -79,6 +83,15 @@ export const OPERATIONS = {
     requestType: CBOR_TYPE,
     maxBodyBytes: 4 * MEGABYTE,
     answerType: CBOR_TYPE,
+  },
+  publishCrl: {
+    method: 'POST',
+    path: '/crls',
+    rules: ['/peerincoming', '/peerpublish/writecrl'],
+    recordRule: '/ca/[name]',
+    requestType: CRL_TYPE,
+    maxBodyBytes: 512 * MEGABYTE,
+    answerType: JSON_TYPE,
   },
 } as const satisfies Record<string, Operation>;
 

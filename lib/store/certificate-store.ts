@@ -6,6 +6,7 @@
  */
 import type { CaScope } from '../x509/ca-scope.ts';
 import type { CertificateData } from './certificate-data.ts';
+import type { CrlStore } from './crl-data.ts';
 import type { SkippedRow } from './ejbca-row.ts';
 import type { MarkOrder, PublisherQueueStore } from './publisher-queue.ts';
 import type { RangeAsked, RangeQuestion, RowQuestion } from './range-comparison.ts';
@@ -124,6 +125,9 @@ export interface CertificateStore extends PublisherQueueStore {
 
   /** Rows of a foreign database that could not be read as they are, since the last comparison began. */
   skippedRows(): Promise<readonly SkippedRow[]>;
+
+  /** The CRLs beside the certificate data. A store that is only read has none: each call fails with ERR_INVALID_CONFIG. */
+  readonly crls: CrlStore;
 
   /** Ends pending work, closes files and threads. Later calls fail with ERR_STORE_UNAVAILABLE. */
   close(): Promise<void>;

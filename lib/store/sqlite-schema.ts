@@ -10,11 +10,15 @@ import { statfsSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { PeerError } from '../errors.ts';
+import { CRL_TABLES } from './sqlite-crl-schema.ts';
 import { QUEUE_TABLES } from './sqlite-queue.ts';
 
 /** `PEER` in ASCII; tells our files from those of other programs. */
 const APPLICATION_ID = 0x50454552;
 const SCHEMA_VERSION = 2;
+
+/** Kilobytes of pages in memory, negative as SQLite has it. */
+export const CACHE_SIZE = -65_536;
 
 const BUSY_TIMEOUT_MS = 5_000;
 
@@ -75,14 +79,15 @@ function prepareFile(db: DatabaseSync, file: string): void {
   if (isNew) db.exec('PRAGMA page_size = 16384');
   // FULL: a commit has reached the disk before it is acknowledged; NORMAL loses the last ones in a power cut.
   db.exec(
-    'PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA wal_autocheckpoint = 4000; PRAGMA cache_size = -65536',
+    'PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA wal_autocheckpoint = 4000; ' +
+      `PRAGMA cache_size = ${CACHE_SIZE}`,
   );
   if (!isNew) return;
   db.exec('BEGIN IMMEDIATE');
   // Another thread or process may have made the tables in between.
   if (isEmpty(db, file)) {
     db.exec(
-      `${TABLES} ${QUEUE_TABLES} PRAGMA application_id = ${APPLICATION_ID}; PRAGMA user_version = ${SCHEMA_VERSION}`,
+      `${TABLES} ${QUEUE_TABLES} ${CRL_TABLES} PRAGMA application_id = ${APPLICATION_ID}; PRAGMA user_version = ${SCHEMA_VERSION}`,
     );
   }
   db.exec('COMMIT');

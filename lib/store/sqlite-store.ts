@@ -6,10 +6,12 @@ import type { CaScope } from '../x509/ca-scope.ts';
 import { integerFromDecimal } from '../x509/serial-number.ts';
 import { CborWriter } from './cbor.ts';
 import type { PageRequest, RowPage, RowsOf, RowsOfRequest, StoreCounts } from './certificate-store.ts';
+import { CrlKeeper } from './crl-keeper.ts';
 import type { QueueEngine } from './publisher-queue.ts';
 import type { BucketRow } from './range-comparison.ts';
 import type { RangeSums } from './range-sums.ts';
 import type { RowFilter } from './row-filter.ts';
+import { SqliteCrls } from './sqlite-crls.ts';
 import { conditionOf } from './sqlite-filter.ts';
 import { SqliteQueue } from './sqlite-queue.ts';
 import { selectRows, writeSqlRow } from './sqlite-row.ts';
@@ -29,6 +31,7 @@ interface Open {
   readonly writer: SqliteWriter;
   readonly sums: SqliteSums;
   readonly queue: SqliteQueue;
+  readonly crls: SqliteCrls;
   readonly byFingerprint: StatementSync;
   readonly bySerialNumber: StatementSync;
   readonly state: StatementSync;
@@ -84,6 +87,14 @@ export class SqliteStore implements StoreEngine {
       return { rows: writer.take(), count, taken: at / FINGERPRINT_BYTES };
     });
   }
+
+  readonly crls = new CrlKeeper({
+    caCertificates: (query) => this.#guard(({ crls }) => crls.caCertificates(query)),
+    crlsOf: (query) => this.#guard(({ crls }) => crls.crlsOf(query)),
+    list: (limit) => this.#guard(({ crls }) => crls.list(limit)),
+    replace: (crl, chunks, judge) => this.#guard(({ crls }) => crls.replace(crl, chunks, judge)),
+    readChunk: (fingerprint, position) => this.#guard(({ crls }) => crls.readChunk(fingerprint, position)),
+  });
 
   sums(filter: RowFilter, within: CaScope, isFresh: boolean): Promise<RangeSums> {
     return this.#guard(({ sums }) => sums.sums(filter, within, isFresh));
@@ -161,6 +172,7 @@ function open(file: string): Open {
     queue,
     writer: new SqliteWriter(db, issuers, queue),
     sums: new SqliteSums(db, issuers),
+    crls: new SqliteCrls(db),
     byFingerprint: prepareRows(db, selectRows('fingerprint = ?', 'fingerprint', true, '1')),
     state: prepareRows(db, selectRows('fingerprint = ?', 'fingerprint', false, '1')),
     bySerialNumber: prepareRows(

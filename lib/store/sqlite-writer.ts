@@ -4,12 +4,13 @@
 import type { DatabaseSync, StatementSync } from 'node:sqlite';
 import { PeerError } from '../errors.ts';
 import { type CaScope, isCaInScope } from '../x509/ca-scope.ts';
-import { CERTIFICATE_STATUS } from './certificate-data.ts';
+import { CERTIFICATE_STATUS, CERTIFICATE_TYPE } from './certificate-data.ts';
 import { faultOf, type RowColumns, type RowFault, readBlocks, rowDigest } from './certificate-row.ts';
 import type { Refusal } from './certificate-store.ts';
 import { replacesByTime } from './newest-wins.ts';
 import type { MarkOrder } from './publisher-queue.ts';
 import { bucketOf, HASH_BYTES } from './range-sums.ts';
+import { SqliteCaCertificates } from './sqlite-ca-certificates.ts';
 import type { SqliteQueue } from './sqlite-queue.ts';
 import { isConstraintFailure } from './sqlite-schema.ts';
 import { SQL, stateOf } from './sqlite-statements.ts';
@@ -46,6 +47,7 @@ export class SqliteWriter {
   readonly #issuers: Map<string, number>;
   readonly #sql: Statements;
   readonly #queue: SqliteQueue;
+  readonly #caCertificates: SqliteCaCertificates;
   #transaction: Transaction = newTransaction(1);
   /** Updates come in runs, and so do new rows: what the last row was decides which of the two is tried first. */
   #isUpdating = false;
@@ -58,6 +60,7 @@ export class SqliteWriter {
     this.#db = db;
     this.#queue = queue;
     this.#issuers = issuers;
+    this.#caCertificates = new SqliteCaCertificates(db);
     this.#sql = Object.fromEntries(
       Object.entries(SQL).map(([name, sql]) => [name, db.prepare(sql)]),
     ) as unknown as Statements;
@@ -156,7 +159,7 @@ export class SqliteWriter {
       return this.#mergeRow(row, this.#sql.standing.get(fingerprint) as unknown as Standing, { issuerId, scope });
     }
     try {
-      this.#addBody(row.certificate);
+      this.#addBody(row);
     } catch (error) {
       // A row must not name a certificate that is not there.
       if (this.#db.isTransaction) this.#sql.remove.run(fingerprint);
@@ -187,7 +190,7 @@ export class SqliteWriter {
     const write = (): void => {
       if (wins) this.#update(row, issuerId, bodyId);
       else this.#sql.setBody.run(bodyId, fingerprint);
-      if (addsBody) this.#addBody(row.certificate);
+      if (addsBody) this.#addBody(row);
     };
     if (addsBody) this.#wholly(write);
     else write();
@@ -216,9 +219,11 @@ export class SqliteWriter {
     this.#db.exec('RELEASE Wholly');
   }
 
-  #addBody(certificate: Uint8Array | null): void {
+  #addBody(row: RowColumns): void {
+    const { certificate } = row;
     if (certificate === null) return;
     this.#sql.addBody.run(this.#transaction.nextBody, certificate);
+    if (row.type !== CERTIFICATE_TYPE.endEntity) this.#caCertificates.add(row, certificate);
     this.#transaction.nextBody += 1;
     this.#transaction.withCertificate += 1;
   }

@@ -3,6 +3,7 @@
  */
 import type { CaScope } from '../x509/ca-scope.ts';
 import type { PageRequest, RowPage, RowsOf, RowsOfRequest, StoreCounts, WriteResult } from './certificate-store.ts';
+import type { CrlKeeper } from './crl-keeper.ts';
 import type { EjbcaConfig } from './ejbca-connection.ts';
 import type { SkippedRow } from './ejbca-row.ts';
 import type { MarkOrder, QueueEngine } from './publisher-queue.ts';
@@ -43,6 +44,8 @@ export interface StoreEngine extends ComparableEngine {
   queue(): QueueEngine;
   /** Rows of a foreign database that could not be read as they are, since the last comparison began. */
   skippedRows?(): readonly SkippedRow[];
+  /** The CRLs of the store; undefined where there is no place for them. */
+  readonly crls?: CrlKeeper;
   close(): MaybeLater<void>;
 }
 

@@ -2,9 +2,11 @@
  * The thread of a store: takes calls, groups the writes that have arrived together, answers.
  */
 import { type MessagePort, parentPort, workerData } from 'node:worker_threads';
-import { type PeerErrorCode, toPeerError } from '../errors.ts';
+import { PeerError, type PeerErrorCode, toPeerError } from '../errors.ts';
 import type { CaScope } from '../x509/ca-scope.ts';
 import type { PageRequest, RowsOfRequest } from './certificate-store.ts';
+import type { CaQuery, CrlInput, CrlQuery, CrlWriteOptions } from './crl-data.ts';
+import type { CrlKeeper } from './crl-keeper.ts';
 import { EjbcaStore } from './ejbca-store.ts';
 import type { DueQuestion, MarkListRequest, MarkSelection, SettleCall } from './publisher-queue.ts';
 import { answerRanges, answerRows, askRanges, askRows, type RangeQuestion } from './range-comparison.ts';
@@ -20,7 +22,8 @@ interface PendingWrite {
 /** Bytes of rows in one transaction; more wait for the next, so that reads get their turn. */
 const MAX_GROUP_BYTES = 16 * 1024 * 1024;
 
-const engine: StoreEngine = createEngine(workerData as StoreConfig);
+const config = workerData as StoreConfig;
+const engine: StoreEngine = createEngine(config);
 const pending: PendingWrite[] = [];
 const port = parentPort as MessagePort;
 let isScheduled = false;
@@ -43,10 +46,18 @@ const METHODS = {
   removeMarks: (selection: MarkSelection) => engine.queue().removeMarks(selection),
   count: () => engine.count(),
   probe: () => engine.probe(),
+  writeCrl: (input: CrlInput, options: CrlWriteOptions) => crls().write(input, options),
+  findCrl: (query: CrlQuery) => crls().find(query),
+  listCrls: () => crls().list(),
+  readCrl: (fingerprint: string, position: number) => crls().read(fingerprint, position),
+  findRevoked: (issuerDN: string, serialNumber: string, crlPartitionIndex?: number) =>
+    crls().findRevoked(issuerDN, serialNumber, crlPartitionIndex),
+  findCaCertificates: (query: CaQuery) => crls().findCaCertificates(query),
   skippedRows: () => engine.skippedRows?.() ?? [],
   /** What was asked to be written before comes first: otherwise it would open the file again, and be cut off. */
   close: async () => {
     while (pending.length > 0) await writeGroup(nextGroup());
+    await engine.crls?.idle();
     return engine.close();
   },
 };
@@ -73,6 +84,12 @@ port.on('message', (call: StoreCall) => {
 function createEngine(config: StoreConfig): StoreEngine {
   if (config.kind === 'ejbca') return new EjbcaStore(config);
   return new SqliteStore(config.file);
+}
+
+function crls(): CrlKeeper {
+  if (engine.crls === undefined)
+    throw new PeerError('ERR_INVALID_CONFIG', `This certificate store (${config.kind}) is read only; it keeps no CRLs`);
+  return engine.crls;
 }
 
 /** After the messages that are here already. */

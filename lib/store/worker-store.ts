@@ -19,6 +19,7 @@ import type {
   StoreCounts,
   WriteResult,
 } from './certificate-store.ts';
+import type { CrlStore } from './crl-data.ts';
 import type { SkippedRow } from './ejbca-row.ts';
 import type {
   DueMarks,
@@ -145,6 +146,15 @@ export class WorkerStore implements CertificateStore {
   skippedRows(): Promise<readonly SkippedRow[]> {
     return this.#ask('skippedRows');
   }
+
+  readonly crls: CrlStore = {
+    write: (input, options) => this.#ask('writeCrl', input, options),
+    find: (query) => this.#ask('findCrl', query),
+    list: () => this.#ask('listCrls'),
+    read: (fingerprint, position) => this.#ask('readCrl', fingerprint, position),
+    findRevoked: (...question) => this.#ask('findRevoked', ...question),
+    findCaCertificates: (query) => this.#ask('findCaCertificates', query),
+  };
 
   async close(): Promise<void> {
     if (this.#isClosed) return;

@@ -9,6 +9,7 @@ import { readCertificateInput } from '../../lib/publisher/certificate-input.ts';
 import { encodeRow } from '../../lib/store/certificate-row.ts';
 import { SqliteStore } from '../../lib/store/sqlite-store.ts';
 import { ALL_CAS } from '../../lib/x509/ca-scope.ts';
+import { makeCrl } from '../helpers/crl-maker.ts';
 import {
   type Credential,
   daysFromNow,
@@ -23,6 +24,7 @@ import {
 export type PeerVariables = Readonly<Record<`PEER_${string}`, string>>;
 
 const MANAGEMENT_CA_DN = 'CN=Management CA,O=Demo,C=SE';
+const ISSUING_CA_DN = 'CN=Demo Issuing CA,O=Demo,C=SE';
 const VALID_DAYS = 730;
 const RSA_KEYS = 4;
 /** What the CA's own store holds besides its CA. */
@@ -64,7 +66,13 @@ function makePki(folder: string, certificates: number): PeerVariables {
   });
   const passphrase = randomBytes(24).toString('base64url');
   const bundle = join(folder, 'bundle.pem');
-  writeFileSync(bundle, issueBundle(certificates).join(''));
+  const issuingCa = issueRootCa(ISSUING_CA_DN);
+  writeFileSync(bundle, issueBundle(issuingCa, certificates).join(''));
+  const crl = join(folder, 'issuing-ca.crl');
+  writeFileSync(
+    crl,
+    makeCrl({ issuer: issuingCa, nextUpdate: validity.notAfter, entries: [{ serialNumber: '4660', reason: 1 }] }),
+  );
   const vaFiles = writePemFiles(folder, 'va', va);
   return {
     PEER_CA_PKCS12: writePkcs12(folder, 'ca', ca, { passphrase, ca: managementCa }),
@@ -74,14 +82,14 @@ function makePki(folder: string, certificates: number): PeerVariables {
     PEER_TRUSTED_CA: writeCertificate(folder, 'management-ca', managementCa),
     PEER_TRUSTED_CA_DN: MANAGEMENT_CA_DN,
     PEER_STORE: join(folder, 'va.sqlite'),
-    PEER_CA_STORE: fillStore(join(folder, 'ca.sqlite'), issueBundle(CERTIFICATES_IN_STORE)),
+    PEER_CA_STORE: fillStore(join(folder, 'ca.sqlite'), issueBundle(issueRootCa(ISSUING_CA_DN), CERTIFICATES_IN_STORE)),
     PEER_BUNDLE: bundle,
+    PEER_CRL: crl,
   };
 }
 
 /** PEM texts: an issuing CA and its certificates, in turns for RSA, EC and Ed25519 keys. */
-function issueBundle(certificates: number): readonly string[] {
-  const issuingCa = issueRootCa('CN=Demo Issuing CA,O=Demo,C=SE');
+function issueBundle(issuingCa: Credential, certificates: number): readonly string[] {
   // RSA keys take long to make; a few of them serve all.
   const rsaKeys = Array.from({ length: RSA_KEYS }, KEY_MAKERS.rsa);
   const makers: readonly ((index: number) => KeyObject)[] = [

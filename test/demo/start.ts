@@ -33,7 +33,12 @@ const { child, url } = spawnNodeRed({
   port,
   // None: Node-RED makes its own, for what a user may put into this demo.
   settings: { credentialSecret: undefined },
-  env: { ...pki, PEER_PORT: String(peerPort), PEER_URL: `https://localhost:${peerPort}/ejbca/peer/v1` },
+  env: {
+    ...pki,
+    PEER_PORT: String(peerPort),
+    PEER_URL: `https://localhost:${peerPort}/ejbca/peer/v1`,
+    PEER_PUBLIC_PORT: process.env['PEER_PUBLIC_PORT'] ?? '0',
+  },
 });
 const lines = followLog(child);
 let isStopping = false;
@@ -121,6 +126,7 @@ Node-RED runs at ${url}/ (this machine only). Open it and look at
   03 Publish       the CA: certificates on their way; one is revoked every ten seconds
   04 Synchronize   the CA: compares its store with the VA's and pushes what is missing
   05 Queue         the CA: publishes by way of its queue, which loses nothing while the VA is away
+  06 CRL           a CRL on its way to the VA, which serves it to the public
 
 What the debug nodes show is in the debug sidebar (the bug icon).
 The VA listens for peers at https://localhost:${peerPort}/ejbca/peer/v1

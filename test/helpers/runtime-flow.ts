@@ -38,9 +38,11 @@ const NODE_NAMES = [
   'peer-role',
   'ping',
   'publish-cert',
+  'publish-crl',
   'sync',
   'incoming-auth',
   'peer-overview',
+  'validation-authority',
 ];
 const require = createRequire(import.meta.url);
 const { events } = require('@node-red/util') as { events: EventEmitter };

@@ -219,7 +219,8 @@ describe('publish-cert node with a queue', () => {
       };
       await nodeRed.waitForDebug('out', (rows: PublishRow[]) => rows[0]?.verdict === 'queued');
       assert.deepEqual(await get(), [200, []]);
-      const db = new DatabaseSync(file);
+      // The node's own writes come between.
+      const db = new DatabaseSync(file, { timeout: 5_000 });
       const longAgo = Date.now() - 2 * 3_600_000;
       db.exec(`UPDATE PublisherQueue SET addedAt = ${longAgo}`);
       const late = [503, [{ peer: 'the VA', oldest: new Date(longAgo).toISOString(), waiting: 1 }]];
