@@ -6,6 +6,7 @@ import { authorize } from '../auth/authorize.ts';
 import type { Role } from '../auth/role.ts';
 import { PeerError } from '../errors.ts';
 import { findOperation, OPERATIONS, type Operation, type OperationName } from '../protocol/operations.ts';
+import type { RaDesk } from '../protocol/ra-messages.ts';
 import type { CertificateStore, WriteResult } from '../store/certificate-store.ts';
 import { HANDLERS } from './handlers.ts';
 import type { IncomingPeerConnection } from './incoming-peer-connection.ts';
@@ -15,6 +16,7 @@ import { type BodyBudget, readBody } from './request-body.ts';
 export interface DispatchContext {
   readonly roles: readonly Role[];
   readonly store: CertificateStore | undefined;
+  readonly desk: RaDesk | undefined;
   readonly software: string;
   readonly budget: BodyBudget;
   readonly now: () => number;
@@ -49,9 +51,9 @@ export async function dispatch(
   }
   context.onOperation(connection, name);
   const body = await bodyOf(request, OPERATIONS[name], context.budget);
-  const { store, software } = context;
+  const { store, desk, software } = context;
   const onPublished = (result: WriteResult): void => context.onPublished(connection, result);
-  return HANDLERS[name]({ roles, body, store, software, now, onPublished });
+  return HANDLERS[name]({ roles, body, store, software, now, onPublished, desk, caller: connection });
 }
 
 async function bodyOf(request: IncomingMessage, operation: Operation, budget: BodyBudget): Promise<Uint8Array> {

@@ -6,6 +6,8 @@ import type { Role } from '../auth/role.ts';
 import { PeerError } from '../errors.ts';
 import type { Capabilities, PingAnswer } from '../protocol/messages.ts';
 import { OPERATIONS, type OperationName, PROTOCOL_VERSION } from '../protocol/operations.ts';
+import { decodeRaCall, encodeRaNext } from '../protocol/ra-codec.ts';
+import type { RaCaller, RaDesk } from '../protocol/ra-messages.ts';
 import type { CertificateStore, WriteResult } from '../store/certificate-store.ts';
 
 /** What a handler may use. */
@@ -18,6 +20,9 @@ export interface HandlerContext {
   readonly software: string;
   readonly now: number;
   readonly onPublished: (result: WriteResult) => void;
+  /** undefined when the endpoint takes no RA requests. */
+  readonly desk: RaDesk | undefined;
+  readonly caller: RaCaller;
 }
 
 /** Gives the answer: bytes as they are, anything else as JSON. */
@@ -30,6 +35,7 @@ export const HANDLERS: Readonly<Record<OperationName, Handler>> = {
   publishCertificates,
   compareRanges,
   compareRows,
+  raNext,
 };
 
 function capabilities({ software, now }: HandlerContext): Capabilities {
@@ -60,6 +66,11 @@ function compareRanges({ store, body, roles }: HandlerContext): Promise<Uint8Arr
 
 function compareRows({ store, body, roles }: HandlerContext): Promise<Uint8Array> {
   return storeOf(store).answerRows(body, caScopeOf(roles));
+}
+
+async function raNext({ desk, body, caller }: HandlerContext): Promise<Uint8Array> {
+  if (desk === undefined) throw new PeerError('ERR_UNKNOWN_OPERATION', 'This endpoint takes no RA requests');
+  return encodeRaNext(await desk.next(decodeRaCall(body), caller));
 }
 
 function storeOf(store: CertificateStore | undefined): CertificateStore {

@@ -10,6 +10,7 @@ import { judgeClientCertificate } from '../auth/client-certificate.ts';
 import type { Role } from '../auth/role.ts';
 import { PeerError, toPeerError } from '../errors.ts';
 import { isTrusted, type RemoteAuthenticator, type TrustEntry } from '../keybinding/remote-authenticator.ts';
+import type { RaDesk } from '../protocol/ra-messages.ts';
 import type { CertificateStore, WriteResult } from '../store/certificate-store.ts';
 import { sendAnswer, sendProblem } from './answer.ts';
 import { type DispatchContext, dispatch } from './dispatch.ts';
@@ -27,6 +28,8 @@ export interface PeerServerOptions {
   readonly authenticator: RemoteAuthenticator;
   readonly roles: readonly Role[];
   readonly store?: CertificateStore;
+  /** Who hands out RA requests. Default: nobody. */
+  readonly desk?: RaDesk;
   /** Name and version told to peers. */
   readonly software: string;
   /** Default TLSv1.3. */
@@ -119,6 +122,8 @@ export class PeerServer {
   /** Takes effect with the next request, also on open connections. */
   setRoles(roles: readonly Role[]): void {
     this.#roles = roles;
+    // Calls that wait were allowed by the old ones.
+    this.#options.desk?.release();
   }
 
   /**
@@ -235,6 +240,7 @@ export class PeerServer {
     return {
       roles: this.#roles,
       store: this.#options.store,
+      desk: this.#options.desk,
       software: this.#options.software,
       budget: this.#budget,
       now: this.#now,

@@ -12,6 +12,8 @@ import {
 } from '../protocol/messages.ts';
 import { BASE_PATH, OPERATIONS, type Operation, type OperationName } from '../protocol/operations.ts';
 import { fromProblem } from '../protocol/problem.ts';
+import { decodeRaNext, encodeRaCall } from '../protocol/ra-codec.ts';
+import type { RaCall, RaNext } from '../protocol/ra-messages.ts';
 import type { WriteResult } from '../store/certificate-store.ts';
 import type { ConnectionPool } from './connection-pool.ts';
 
@@ -67,6 +69,12 @@ export class PeerClient {
   /** Asks which rows of some buckets differ. */
   compareRows(question: Uint8Array, signal?: AbortSignal): Promise<Uint8Array> {
     return this.#exchange('compareRows', { body: question, signal });
+  }
+
+  /** Delivers results to an RA and waits for its next request. */
+  async raNext(call: RaCall, signal?: AbortSignal): Promise<RaNext> {
+    const answer = await this.#exchange('raNext', { body: encodeRaCall(call), signal });
+    return decodeRaNext(answer, call.results.length);
   }
 
   async #call(name: OperationName, options: CallOptions): Promise<unknown> {

@@ -80,6 +80,14 @@ export const OPERATIONS = {
     maxBodyBytes: 4 * MEGABYTE,
     answerType: CBOR_TYPE,
   },
+  raNext: {
+    method: 'POST',
+    path: '/ra/next',
+    rules: ['/peerincoming', '/ra_slave/manage'],
+    requestType: CBOR_TYPE,
+    maxBodyBytes: 8 * MEGABYTE,
+    answerType: CBOR_TYPE,
+  },
 } as const satisfies Record<string, Operation>;
 
 /** Name of an operation. */
