@@ -59,7 +59,8 @@ export class PeerServer {
   readonly #tls: TlsServer;
   readonly #http: HttpServer;
   readonly #open = new Map<Socket, IncomingPeerConnection>();
-  readonly #refused = new Set<TLSSocket>();
+  /** Every connection there is, also those whose handshake is under way. */
+  readonly #sockets = new Set<Socket>();
   readonly #perAddress = new Map<string, number>();
   readonly #budget = new BodyBudget(MAX_BODY_BYTES_AT_ONCE);
   #roles: readonly Role[];
@@ -140,8 +141,7 @@ export class PeerServer {
     clearInterval(this.#timer);
     const closed = new Promise<void>((resolve) => this.#tls.close(() => resolve()));
     this.#http.close();
-    for (const socket of this.#open.keys()) socket.destroy();
-    for (const socket of this.#refused) socket.destroy();
+    for (const socket of this.#sockets) socket.destroy();
     await closed;
   }
 
@@ -161,7 +161,9 @@ export class PeerServer {
     const address = socket.remoteAddress ?? '';
     const count = (this.#perAddress.get(address) ?? 0) + 1;
     this.#perAddress.set(address, count);
+    this.#sockets.add(socket);
     socket.once('close', () => {
+      this.#sockets.delete(socket);
       const left = (this.#perAddress.get(address) ?? 1) - 1;
       if (left === 0) this.#perAddress.delete(address);
       else this.#perAddress.set(address, left);
@@ -212,11 +214,7 @@ export class PeerServer {
   #refuse(socket: TLSSocket, id: string, error: PeerError): void {
     this.incoming.refused(id, error.message);
     this.#tell('refused', id, error.message);
-    this.#refused.add(socket);
-    socket.once('close', () => {
-      this.#refused.delete(socket);
-      this.incoming.disconnected(id);
-    });
+    socket.once('close', () => this.incoming.disconnected(id));
     refuseConnection(socket, error);
   }
 

@@ -17,7 +17,6 @@ import {
 } from './ra-messages.ts';
 
 const KINDS = ['bytes', 'text', 'json'] as const;
-const INSTANCE = /^[0-9a-f]{32}$/;
 const MAX_TYPES = 100;
 const MAX_RESULTS = 1_000;
 const MAX_SLOT = 10_000;
@@ -43,8 +42,7 @@ export function encodeRaCall(call: RaCall): Uint8Array {
 export function decodeRaCall(bytes: Uint8Array): RaCall {
   const reader = new CborReader(bytes);
   expectItems(reader, 7);
-  const instance = Buffer.from(reader.bytes()).toString('hex');
-  if (!INSTANCE.test(instance)) throw malformed('the instance has not 16 bytes');
+  const instance = hexOf(reader.bytes(), 16, 'instance');
   const slot = within(reader.integer(), MAX_SLOT, 'slot');
   const sequence = within(reader.integer(), Number.MAX_SAFE_INTEGER, 'sequence');
   const isLeaving = within(reader.integer(), 1, 'leaving') === 1;
@@ -79,9 +77,10 @@ export function decodeRaNext(bytes: Uint8Array, results: number): RaNext {
 }
 
 function writeRequest(writer: CborWriter, request: RaRequest): void {
-  const { id, type, remainingMs, administrator, http, content } = request;
-  writer.array(6);
+  const { id, ticket, type, remainingMs, administrator, http, content } = request;
+  writer.array(7);
   writer.text(id);
+  writer.bytes(Buffer.from(ticket, 'hex'));
   writer.text(type);
   writer.integer(remainingMs);
   // Most requests of a machine have neither.
@@ -90,25 +89,28 @@ function writeRequest(writer: CborWriter, request: RaRequest): void {
 }
 
 function readRequest(reader: CborReader): RaRequest {
-  expectItems(reader, 6);
+  expectItems(reader, 7);
   const id = fitting(reader.text(), RA_ID, 'id');
+  const ticket = hexOf(reader.bytes(), 8, 'ticket');
   const type = fitting(reader.text(), RA_TYPE, 'type');
   const remainingMs = within(reader.integer(), Number.MAX_SAFE_INTEGER, 'remaining time');
   const details = parseRequestDetails(reader.textOrNull());
-  return { id, type, remainingMs, ...details, content: readContent(reader) };
+  return { id, ticket, type, remainingMs, ...details, content: readContent(reader) };
 }
 
-function writeResult(writer: CborWriter, { id, outcome }: RaResult): void {
+function writeResult(writer: CborWriter, { id, ticket, outcome }: RaResult): void {
   if ('failure' in outcome) {
-    writer.array(3);
+    writer.array(4);
     writer.text(id);
+    writer.bytes(Buffer.from(ticket, 'hex'));
     writer.text(outcome.failure.code);
     writer.text(outcome.failure.detail.slice(0, MAX_DETAIL_LENGTH));
     return;
   }
   const { statusCode, headers, cookies, content } = outcome.answer;
-  writer.array(5);
+  writer.array(6);
   writer.text(id);
+  writer.bytes(Buffer.from(ticket, 'hex'));
   writer.integer(statusCode);
   const isBare = Object.keys(headers).length === 0 && Object.keys(cookies).length === 0;
   writer.text(isBare ? null : JSON.stringify({ headers, cookies }));
@@ -117,9 +119,10 @@ function writeResult(writer: CborWriter, { id, outcome }: RaResult): void {
 
 function readResult(reader: CborReader): RaResult {
   const items = reader.array();
-  if (items !== 3 && items !== 5) throw malformed('a result has 3 or 5 items');
+  if (items !== 4 && items !== 6) throw malformed('a result has 4 or 6 items');
   const id = fitting(reader.text(), RA_ID, 'id');
-  return { id, outcome: items === 3 ? readFailure(reader) : readAnswer(reader) };
+  const ticket = hexOf(reader.bytes(), 8, 'ticket');
+  return { id, ticket, outcome: items === 4 ? readFailure(reader) : readAnswer(reader) };
 }
 
 function readFailure(reader: CborReader): RaOutcome {
@@ -159,6 +162,11 @@ function readList<T>(reader: CborReader, most: number, read: () => T): readonly 
 function within(value: number, most: number, what: string): number {
   if (value < 0 || value > most) throw malformed(`${value} is out of range for ${what}`);
   return value;
+}
+
+function hexOf(bytes: Uint8Array, length: number, what: string): string {
+  if (bytes.length !== length) throw malformed(`the ${what} has not ${length} bytes`);
+  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('hex');
 }
 
 function fitting(text: string, pattern: RegExp, what: string): string {

@@ -52,6 +52,8 @@ export interface RaHttpRequest {
 /** One request on its way from the RA to the CA. */
 export interface RaRequest {
   readonly id: string;
+  /** Goes back with the result, so that none that was meant for another request under the same id is taken. 16 hexadecimal digits. */
+  readonly ticket: string;
   readonly type: string;
   /** Milliseconds to the deadline: the clocks of the two sides need not agree. */
   readonly remainingMs: number;
@@ -83,9 +85,10 @@ export interface RaFailure {
 /** What became of one request. */
 export type RaOutcome = { readonly answer: RaAnswer } | { readonly failure: RaFailure };
 
-/** The outcome of a request, by its id. */
+/** The outcome of a request, by its id and ticket. */
 export interface RaResult {
   readonly id: string;
+  readonly ticket: string;
   readonly outcome: RaOutcome;
 }
 

@@ -1,12 +1,12 @@
 /**
  * One request at the RA from when it is asked until its outcome is kept.
  */
-import { createHash } from 'node:crypto';
+import { createHash, randomBytes } from 'node:crypto';
 import { PeerError } from '../errors.ts';
 import type { RaAnswer, RaOutcome, RaRequest } from '../protocol/ra-messages.ts';
 
 /** A request as somebody at the RA asks it. */
-export interface RaQuestion extends Omit<RaRequest, 'id' | 'remainingMs'> {
+export interface RaQuestion extends Omit<RaRequest, 'id' | 'ticket' | 'remainingMs'> {
   /** The same id again joins the first, or is given its outcome; undefined = a new one. */
   readonly id?: string;
   /** Milliseconds until an answer or an error is wanted. */
@@ -35,6 +35,7 @@ export class RaEntry {
   readonly id: string;
   readonly question: RaQuestion;
   readonly digest: string;
+  readonly ticket = randomBytes(8).toString('hex');
   /** Order of arrival. */
   readonly number: number;
   readonly askedAt: number;

@@ -193,10 +193,10 @@ export class RaQueue implements RaDesk {
   }
 
   /** Takes a result; the letter of the protocol says what became of it. */
-  #finish(ca: ListeningCa, { id, outcome }: RaResult): string {
+  #finish(ca: ListeningCa, { id, ticket, outcome }: RaResult): string {
     if (this.#outcomes.get(id) !== undefined) return 'r';
     const entry = this.#entries.get(id);
-    if (entry?.handedTo.has(ca.instance) !== true) return 'u';
+    if (entry?.ticket !== ticket || !entry.handedTo.has(ca.instance)) return 'u';
     const kept = this.#limited(outcome);
     this.#forget(entry);
     this.#outcomes.put(id, entry.digest, kept);
@@ -276,9 +276,9 @@ export class RaQueue implements RaDesk {
   }
 }
 
-function requestOf({ id, question, deadlineAt }: RaEntry): RaRequest {
+function requestOf({ id, ticket, question, deadlineAt }: RaEntry): RaRequest {
   const { type, administrator, http, content } = question;
-  return { id, type, remainingMs: Math.max(0, deadlineAt - Date.now()), administrator, http, content };
+  return { id, ticket, type, remainingMs: Math.max(0, deadlineAt - Date.now()), administrator, http, content };
 }
 
 function lost({ id }: RaEntry) {

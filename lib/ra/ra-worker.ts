@@ -141,8 +141,8 @@ export class RaWorker {
       if (next.request !== undefined) {
         this.#become(slot, 'working');
         this.#grow(Math.max(next.queued, this.#count('waiting') === 0 ? 1 : 0));
-        const { id } = next.request;
-        slot.results = [{ id, outcome: await this.#execution.execute(next.request) }];
+        const { id, ticket } = next.request;
+        slot.results = [{ id, ticket, outcome: await this.#execution.execute(next.request) }];
       } else if (this.#slots.size > this.#options.minimum) break;
     }
     // One that is closed keeps its results for the farewell.
@@ -208,6 +208,6 @@ export class RaWorker {
   }
 }
 
-function undeliverable({ id }: RaResult, { code, message }: PeerError): RaResult {
-  return { id, outcome: { failure: { code, detail: message } } };
+function undeliverable({ id, ticket }: RaResult, { code, message }: PeerError): RaResult {
+  return { id, ticket, outcome: { failure: { code, detail: message } } };
 }

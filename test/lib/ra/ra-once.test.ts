@@ -5,7 +5,7 @@
 import assert from 'node:assert/strict';
 import { setTimeout as delay } from 'node:timers/promises';
 import { BASE_PATH } from '../../../lib/protocol/operations.ts';
-import type { RaCall, RaCaller, RaResult } from '../../../lib/protocol/ra-messages.ts';
+import type { RaCall, RaCaller, RaNext, RaResult } from '../../../lib/protocol/ra-messages.ts';
 import type { RaTask } from '../../../lib/ra/ra-execution.ts';
 import { RaQueue } from '../../../lib/ra/ra-queue.ts';
 import { answer, question, type Ra, startRa, textOf } from '../../helpers/ra-sides.ts';
@@ -130,7 +130,7 @@ describe('RA requests, once and only once', () => {
       proxy.setDown(false);
       assert.equal(textOf(await fresh.queue.ask(question('one', { id: 'kept' }))), 'for kept');
       assert.equal(worker.state().answered, 1);
-      assert.equal(worker.state().repeated, 1);
+      assert.equal(worker.state().repeated, 1, JSON.stringify(worker.state()));
       noneTwice();
     } finally {
       await fresh.close();
@@ -170,7 +170,11 @@ function caller(queue: RaQueue, instance: string) {
   };
 }
 
-const resultFor = (id: string): RaResult => ({ id, outcome: { answer: answer('done') } });
+const resultFor = ({ request }: RaNext): RaResult => ({
+  id: request?.id ?? '',
+  ticket: request?.ticket ?? '',
+  outcome: { answer: answer('done') },
+});
 
 describe('RA queue', () => {
   let queue: RaQueue;
@@ -185,19 +189,24 @@ describe('RA queue', () => {
     const asked = open().ask(question('', { id: 'x' }));
     const a = caller(queue, 'a');
     const b = caller(queue, 'b');
-    assert.equal((await a.next(1)).request?.id, 'x');
-    assert.equal((await a.next(1)).request?.id, 'x');
+    const first = await a.next(1);
+    assert.equal(first.request?.id, 'x');
+    assert.deepEqual((await a.next(1)).request?.ticket, first.request?.ticket);
     assert.equal((await b.next(1)).request, undefined);
-    assert.equal((await a.next(2, { waitMs: 0, results: [resultFor('x')] })).verdicts, 'a');
-    assert.equal((await a.next(2, { waitMs: 0, results: [resultFor('x')] })).verdicts, 'r');
+    assert.equal((await a.next(2, { waitMs: 0, results: [resultFor(first)] })).verdicts, 'a');
+    assert.equal((await a.next(2, { waitMs: 0, results: [resultFor(first)] })).verdicts, 'r');
     assert.equal(textOf(await asked), 'done');
   });
 
   it('takes a result from nobody but who was handed the request', async () => {
     const asked = open().ask(question('', { id: 'x', deadlineMs: 300 }));
-    await caller(queue, 'a').next(1);
+    const a = caller(queue, 'a');
+    const handed = await a.next(1);
     const thief = caller(queue, 'b');
-    assert.equal((await thief.next(1, { waitMs: 0, results: [resultFor('x'), resultFor('y')] })).verdicts, 'uu');
+    assert.equal((await thief.next(1, { waitMs: 0, results: [resultFor(handed)] })).verdicts, 'u');
+    const stale = { ...resultFor(handed), ticket: '00'.repeat(8) };
+    const unasked = { ...resultFor(handed), id: 'y' };
+    assert.equal((await a.next(2, { waitMs: 0, results: [stale, unasked] })).verdicts, 'uu');
     await assert.rejects(asked, { code: 'ERR_RA_NO_ANSWER' });
   });
 
@@ -250,9 +259,9 @@ describe('RA queue', () => {
     open();
     const a = caller(queue, 'a');
     const asked = queue.ask(question('q', { id: 'x' }));
-    await a.next(1);
+    const handed = await a.next(1);
     await assert.rejects(asked, { code: 'ERR_RA_CA_LOST' });
-    assert.equal((await a.next(2, { waitMs: 0, results: [resultFor('x')] })).verdicts, 'a');
+    assert.equal((await a.next(2, { waitMs: 0, results: [resultFor(handed)] })).verdicts, 'a');
     assert.equal(textOf(await queue.ask(question('q', { id: 'x' }))), 'done');
   });
 
@@ -260,11 +269,11 @@ describe('RA queue', () => {
     open();
     const a = caller(queue, 'a');
     const asked = queue.ask(question('q', { id: 'x' }));
-    await a.next(1);
+    const handed = await a.next(1);
     await assert.rejects(asked, { code: 'ERR_RA_CA_LOST' });
     const again = queue.ask(question('q', { id: 'x' }));
     assert.equal((await caller(queue, 'b').next(1)).request, undefined);
-    await a.next(2, { waitMs: 0, results: [resultFor('x')] });
+    await a.next(2, { waitMs: 0, results: [resultFor(handed)] });
     assert.equal(textOf(await again), 'done');
   });
 
@@ -272,10 +281,10 @@ describe('RA queue', () => {
     open({ graceMs: 3_000 });
     const a = caller(queue, 'a');
     const asked = queue.ask(question('q', { id: 'x', isRepeatable: true }));
-    await a.next(1);
+    const handed = await a.next(1);
     await delay(1_200);
     assert.equal((await caller(queue, 'b').next(1)).request?.id, 'x');
-    await a.next(2, { waitMs: 0, results: [resultFor('x')] });
+    await a.next(2, { waitMs: 0, results: [resultFor(handed)] });
     assert.equal(textOf(await asked), 'done');
   });
 
@@ -286,8 +295,9 @@ describe('RA queue', () => {
     await a.next(1);
     await a.next(2, { isLeaving: true, waitMs: 0 });
     const b = caller(queue, 'b');
-    assert.equal((await b.next(1)).request?.id, 'x');
-    await b.next(2, { waitMs: 0, results: [resultFor('x')] });
+    const handed = await b.next(1);
+    assert.equal(handed.request?.id, 'x');
+    await b.next(2, { waitMs: 0, results: [resultFor(handed)] });
     assert.equal(textOf(await asked), 'done');
   });
 
