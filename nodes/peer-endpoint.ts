@@ -6,8 +6,9 @@ import type { Node, NodeAPI, NodeDef } from 'node-red';
 import type { Role } from '../lib/auth/role.ts';
 import type { IncomingConnections, IncomingEvent } from '../lib/endpoint/incoming-connections.ts';
 import { PeerServer, type PeerServerOptions } from '../lib/endpoint/peer-server.ts';
-import { toPeerError } from '../lib/errors.ts';
+import { PeerError, toPeerError } from '../lib/errors.ts';
 import type { RemoteAuthenticator } from '../lib/keybinding/remote-authenticator.ts';
+import { RaQueue } from '../lib/ra/ra-queue.ts';
 import type { CertificateStoreNode } from './certificate-store.ts';
 import type { PeerRoleNode } from './peer-role.ts';
 import type { RemoteAuthenticatorNode } from './remote-authenticator.ts';
@@ -22,6 +23,8 @@ interface PeerEndpointDef extends NodeDef {
   readonly roles: readonly string[];
   readonly incoming: boolean;
   readonly minTlsVersion: string;
+  /** RA requests that may wait for a CA. */
+  readonly raMaxWaiting?: number | string;
 }
 
 /** What other nodes use of an endpoint. */
@@ -33,6 +36,8 @@ export interface PeerEndpointNode extends Node {
   /** The port listened on; undefined while nothing is. */
   port(): number | undefined;
   incoming(): IncomingConnections | undefined;
+  /** Where CAs fetch requests. @throws PeerError ERR_RA_NO_CA while nobody can come in */
+  raQueue(): RaQueue;
 }
 
 export default function (RED: NodeAPI): void {
@@ -46,6 +51,10 @@ export default function (RED: NodeAPI): void {
       events,
       port: () => (isListening ? opened?.server.port : undefined),
       incoming: () => opened?.server.incoming,
+      raQueue: () => {
+        if (opened !== undefined) return opened.queue;
+        throw new PeerError('ERR_RA_NO_CA', 'The peer endpoint does not listen, so no CA can come');
+      },
     });
     // New connections get the renewed certificate; one that cannot be read leaves the old one in place.
     const renewIdentity = (): void => {
@@ -90,6 +99,7 @@ export default function (RED: NodeAPI): void {
 
 interface Opened {
   readonly server: PeerServer;
+  readonly queue: RaQueue;
   readonly authenticator: RemoteAuthenticator;
   close(): Promise<void>;
 }
@@ -104,37 +114,44 @@ function openServer(RED: NodeAPI, config: PeerEndpointDef, onEvent: (event: Inco
   const store = config.store
     ? configNode<CertificateStoreNode>(RED, config.store, 'peer-certificate-store').store()
     : undefined;
+  const maxWaiting = numberField(config.raMaxWaiting ?? 1_000, 'Waiting RA requests', { min: 1, max: 10_000 });
   const authenticator = configNode<RemoteAuthenticatorNode>(
     RED,
     config.authenticator,
     'peer-remote-authenticator',
   ).open();
-  const server = createServer({
+  const queue = new RaQueue({ maxWaiting });
+  const options: PeerServerOptions = {
     port,
     ...(config.host.trim() !== '' && { host: config.host.trim() }),
     authenticator,
     roles,
     ...(store !== undefined && { store }),
+    desk: queue,
     software: SOFTWARE,
     minTlsVersion: tlsVersionField(config.minTlsVersion),
     onEvent,
-  });
+  };
+  const server = createServer(options, queue);
   return {
     server,
+    queue,
     authenticator,
     close: () => {
       authenticator.close();
+      queue.close();
       return server.close();
     },
   };
 }
 
 /** An identity that can't be read leaves nothing behind that watches its files. */
-function createServer(options: PeerServerOptions): PeerServer {
+function createServer(options: PeerServerOptions, queue: RaQueue): PeerServer {
   try {
     return new PeerServer(options);
   } catch (error) {
     options.authenticator.close();
+    queue.close();
     throw error;
   }
 }

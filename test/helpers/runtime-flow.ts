@@ -40,6 +40,8 @@ const NODE_NAMES = [
   'publish-cert',
   'sync',
   'incoming-auth',
+  'ra-request',
+  'ra-listener',
 ];
 const require = createRequire(import.meta.url);
 const { events } = require('@node-red/util') as { events: EventEmitter };
