@@ -12,7 +12,18 @@ import { exampleFiles, readExample } from './helpers/examples.ts';
 import { freePort, type NodeRed, startNodeRed } from './helpers/node-red.ts';
 
 const BUNDLED = 30;
-const CORE_TYPES = ['tab', 'comment', 'inject', 'debug', 'catch', 'function', 'file in'];
+const CORE_TYPES = [
+  'tab',
+  'comment',
+  'inject',
+  'debug',
+  'catch',
+  'function',
+  'file in',
+  'http in',
+  'http response',
+  'template',
+];
 
 type Rows = readonly Record<string, unknown>[];
 
@@ -49,6 +60,19 @@ const EXPECTATIONS: Record<string, (nodeRed: NodeRed) => Promise<void>> = {
     await nodeRed.waitForDebug('sync04report', (yaml: unknown) => /failureCount: 0/.test(String(yaml)));
   },
 
+  '08 Answer the requests of an RA.json': async (nodeRed) => {
+    const answered = 'The CA was asked by CN=Demo VA,O=Demo,C=SE to enrol: ';
+    await nodeRed.waitForDebug('ra08answer', (payload: unknown) => String(payload).startsWith(answered));
+    await nodeRed.waitForDebug('ra08state', ({ state }: { state: string }) => state === 'idle');
+    const page = await fetch(`${nodeRed.url}/ra/`);
+    assert.match(await page.text(), /<form method="post" action="enrol">/);
+    const response = await fetch(`${nodeRed.url}/ra/enrol`, {
+      method: 'POST',
+      body: new URLSearchParams({ csr: 'abc' }),
+    });
+    assert.equal(await response.text(), `${answered}3 characters`);
+  },
+
   '03 Publish certificates.json': async (nodeRed) => {
     const summary = (certificates: number) =>
       nodeRed.waitForDebug(
@@ -79,9 +103,10 @@ describe('examples', () => {
   let nodeRed: NodeRed;
 
   before(async () => {
-    const port = await freePort();
+    const [port, raPort] = [await freePort(), await freePort()];
+    const ra = { PEER_RA_PORT: String(raPort), PEER_RA_URL: `https://localhost:${raPort}/ejbca/peer/v1` };
     const url = `https://localhost:${port}/ejbca/peer/v1`;
-    const env = { ...demoPki(folder, BUNDLED), PEER_PORT: String(port), PEER_URL: url };
+    const env = { ...demoPki(folder, BUNDLED), PEER_PORT: String(port), PEER_URL: url, ...ra };
     nodeRed = await startNodeRed({ env });
     await nodeRed.deploy(exampleFiles().flatMap(readExample));
   });

@@ -1,7 +1,7 @@
 /**
  * One request at the RA from when it is asked until its outcome is kept.
  */
-import { createHash, randomBytes } from 'node:crypto';
+import { createHash } from 'node:crypto';
 import { PeerError } from '../errors.ts';
 import type { RaAnswer, RaOutcome, RaRequest } from '../protocol/ra-messages.ts';
 
@@ -35,7 +35,7 @@ export class RaEntry {
   readonly id: string;
   readonly question: RaQuestion;
   readonly digest: string;
-  readonly ticket = randomBytes(8).toString('hex');
+  readonly ticket: string;
   /** Order of arrival. */
   readonly number: number;
   readonly askedAt: number;
@@ -45,10 +45,11 @@ export class RaEntry {
   readonly handedTo = new Set<string>();
   readonly #askers = new Set<Asker>();
 
-  constructor(id: string, question: RaQuestion, arrival: { readonly number: number; readonly askedAt: number }) {
+  constructor(id: string, question: RaQuestion, arrival: Pick<RaEntry, 'number' | 'askedAt' | 'ticket'>) {
     this.id = id;
     this.question = question;
     this.digest = digestOf(question);
+    this.ticket = arrival.ticket;
     this.number = arrival.number;
     this.askedAt = arrival.askedAt;
   }

@@ -6,7 +6,7 @@
  *
  * @see EJBCA, Peer Systems Operations: serving RA requests
  */
-import { randomUUID } from 'node:crypto';
+import { randomBytes, randomUUID } from 'node:crypto';
 import { PeerError } from '../errors.ts';
 import {
   RA_CONTENT_BYTES,
@@ -66,6 +66,8 @@ export class RaQueue implements RaDesk {
   readonly #waiting = new WaitingRequests();
   readonly #cas = new ListeningCas();
   readonly #timer: NodeJS.Timeout;
+  /** Begins the tickets of this run; they need be unique, not secret. */
+  readonly #run = randomBytes(4).toString('hex');
   #count = 0;
   #isClosed = false;
 
@@ -171,7 +173,9 @@ export class RaQueue implements RaDesk {
     if (isFull || this.#entries.size >= MAX_UNFINISHED) {
       throw new PeerError('ERR_OVERLOADED', `${this.#waiting.size} requests wait for a CA already`);
     }
-    const entry = new RaEntry(id, question, { number: ++this.#count, askedAt: Date.now() });
+    const number = ++this.#count;
+    const ticket = this.#run + number.toString(16).padStart(8, '0').slice(-8);
+    const entry = new RaEntry(id, question, { number, ticket, askedAt: Date.now() });
     this.#entries.set(id, entry);
     return entry;
   }

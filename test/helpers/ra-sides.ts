@@ -31,7 +31,7 @@ export function raRole(rules: Role['rules'] = RA_RULES): Role {
   return { name: 'RA 1', members: [member], rules };
 }
 
-export function text(value: string): RaContent {
+function text(value: string): RaContent {
   return { kind: 'text', body: Buffer.from(value) };
 }
 
@@ -49,7 +49,7 @@ export function answer(value: string): RaAnswer {
 }
 
 /** Answers with what it was asked. */
-export const echo: RaHandler = async ({ request }) => answer(Buffer.from(request.content.body).toString());
+const echo: RaHandler = async ({ request }) => answer(Buffer.from(request.content.body).toString());
 
 interface CaOptions extends Partial<Omit<RaWorkerOptions, 'client'>> {
   readonly roles?: readonly Role[];
