@@ -89,6 +89,8 @@ export class PeerServer {
     this.#tls = createTlsServer({
       ...this.#tlsOptions(),
       handshakeTimeout: HANDSHAKE_MS,
+      // An answer that comes long after its request must not wait until the one before it is acknowledged.
+      noDelay: true,
       requestCert: true,
       // The verdict is this endpoint's own (see client-certificate.ts), so that its cause can be told.
       rejectUnauthorized: false,
