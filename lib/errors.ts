@@ -42,6 +42,10 @@ const FAILURES = {
   ERR_OVERLOADED: { status: 503, title: 'Too much work at once', retryable: true },
   ERR_TASK_RUNNING: { status: 409, title: 'The task is running already', retryable: false },
   ERR_CANCELLED: { status: 499, title: 'The task was cancelled', retryable: false },
+  ERR_RA_NO_CA: { status: 503, title: 'No CA is listening for such requests', retryable: true },
+  ERR_RA_NOT_STARTED: { status: 504, title: 'No CA took the request before its deadline', retryable: true },
+  ERR_RA_NO_ANSWER: { status: 504, title: 'The CA did not answer the request before its deadline', retryable: true },
+  ERR_RA_CA_LOST: { status: 502, title: 'The CA that took the request is gone', retryable: true },
   ERR_INTERNAL: { status: 500, title: 'Internal error', retryable: true },
 } as const satisfies Record<string, Failure>;
 

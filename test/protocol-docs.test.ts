@@ -11,13 +11,14 @@ import { decode, encode as encodeCbor } from 'cborg';
 import { parse as parseYaml } from 'yaml';
 import { PEER_ERROR_CODES } from '../lib/errors.ts';
 import { BASE_PATH, OPERATIONS, type Operation, PROTOCOL_VERSION } from '../lib/protocol/operations.ts';
+import { RaQueue } from '../lib/ra/ra-queue.ts';
 import { CborWriter } from '../lib/store/cbor.ts';
 import { faultOf, ROW_ITEMS, type RowColumns, readRows, toColumns, writeRow } from '../lib/store/certificate-row.ts';
 import { STATUS_CHOICES } from '../lib/store/row-filter.ts';
 import { WorkerStore } from '../lib/store/worker-store.ts';
 import { anchorsOf, type CodeBlock, codeBlocks, codesIn, tableOf } from './helpers/markdown.ts';
 import { writePemFiles } from './helpers/test-pki.ts';
-import { startTwoPeers, type TwoPeers } from './helpers/two-peers.ts';
+import { caRole, startTwoPeers, type TwoPeers } from './helpers/two-peers.ts';
 
 const read = (path: string): string => readFileSync(new URL(`../${path}`, import.meta.url), 'utf8');
 const ALL_OPERATIONS: readonly (Operation & { readonly name: string })[] = Object.entries(OPERATIONS).map(
@@ -164,18 +165,21 @@ describe('the written protocol', () => {
     const store = new WorkerStore({ kind: 'sqlite', file: join(folder, 'va.sqlite') });
     const blocks = codeBlocks(read('docs/protocol.md'));
     let peers: TwoPeers;
+    let desk: RaQueue | undefined;
 
     before(async function () {
       if (spawnSync('curl', ['--version']).error !== undefined) {
         console.log('      skipped: no curl');
         this.skip();
       }
-      peers = await startTwoPeers({ store });
+      desk = new RaQueue();
+      peers = await startTwoPeers({ store, roles: [caRole({ '/': 'allow' })], endpoint: { desk } });
       writePemFiles(folder, 'management-ca', peers.pki.managementCa);
       writePemFiles(folder, 'ca-1', peers.pki.caClient);
     });
 
     after(async () => {
+      desk?.close();
       await peers?.close();
       await store.close();
       rmSync(folder, { recursive: true });

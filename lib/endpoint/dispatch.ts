@@ -14,6 +14,7 @@ import {
   type Operation,
   type OperationName,
 } from '../protocol/operations.ts';
+import type { RaDesk } from '../protocol/ra-messages.ts';
 import type { CertificateStore, WriteResult } from '../store/certificate-store.ts';
 import { HANDLERS } from './handlers.ts';
 import type { IncomingPeerConnection } from './incoming-peer-connection.ts';
@@ -24,6 +25,7 @@ import type { Spool } from './spool.ts';
 export interface DispatchContext {
   readonly roles: readonly Role[];
   readonly store: CertificateStore | undefined;
+  readonly desk: RaDesk | undefined;
   readonly software: string;
   readonly budget: BodyBudget;
   /** Where bodies go that may be too large for memory. */
@@ -61,7 +63,7 @@ export async function dispatch(
     throw new PeerError('ERR_UNKNOWN_OPERATION', 'This endpoint has no such operation');
   }
   context.onOperation(connection, name);
-  const { store, software, budget, spool } = context;
+  const { store, desk, software, budget, spool } = context;
   const operation: Operation = OPERATIONS[name];
   const handlerContext = {
     roles,
@@ -69,6 +71,8 @@ export async function dispatch(
     file: '',
     crlPartitionIndex: headerOf(request, CRL_PARTITION_HEADER),
     store,
+    desk,
+    caller: connection,
     software,
     now,
     onPublished: (result: WriteResult) => context.onPublished(connection, result),

@@ -6,6 +6,8 @@ import type { Role } from '../auth/role.ts';
 import { PeerError } from '../errors.ts';
 import type { Capabilities, PingAnswer, PublishedCrl } from '../protocol/messages.ts';
 import { OPERATIONS, type OperationName, PROTOCOL_VERSION } from '../protocol/operations.ts';
+import { decodeRaCall, encodeRaNext } from '../protocol/ra-codec.ts';
+import type { RaCaller, RaDesk } from '../protocol/ra-messages.ts';
 import type { CertificateStore, WriteResult } from '../store/certificate-store.ts';
 
 /** What a handler may use. */
@@ -23,6 +25,9 @@ export interface HandlerContext {
   readonly now: number;
   readonly onPublished: (result: WriteResult) => void;
   readonly onPublishedCrl: (result: PublishedCrl) => void;
+  /** undefined when the endpoint takes no RA requests. */
+  readonly desk: RaDesk | undefined;
+  readonly caller: RaCaller;
 }
 
 /** Gives the answer: bytes as they are, anything else as JSON. */
@@ -36,6 +41,7 @@ export const HANDLERS: Readonly<Record<OperationName, Handler>> = {
   compareRanges,
   compareRows,
   publishCrl,
+  raNext,
 };
 
 function capabilities({ software, now }: HandlerContext): Capabilities {
@@ -92,6 +98,11 @@ async function publishCrl(context: HandlerContext): Promise<PublishedCrl> {
 function partitionOf({ crlPartitionIndex = '0' }: HandlerContext): number {
   if (/^\d{1,10}$/.test(crlPartitionIndex)) return Number(crlPartitionIndex);
   throw new PeerError('ERR_MALFORMED_MESSAGE', 'The index of the CRL partition is not a number');
+}
+
+async function raNext({ desk, body, caller }: HandlerContext): Promise<Uint8Array> {
+  if (desk === undefined) throw new PeerError('ERR_UNKNOWN_OPERATION', 'This endpoint takes no RA requests');
+  return encodeRaNext(await desk.next(decodeRaCall(body), caller));
 }
 
 function storeOf(store: CertificateStore | undefined): CertificateStore {

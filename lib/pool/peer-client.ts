@@ -20,6 +20,8 @@ import {
   type OperationName,
 } from '../protocol/operations.ts';
 import { fromProblem } from '../protocol/problem.ts';
+import { decodeRaNext, encodeRaCall } from '../protocol/ra-codec.ts';
+import type { RaCall, RaNext } from '../protocol/ra-messages.ts';
 import type { WriteResult } from '../store/certificate-store.ts';
 import type { ConnectionPool, StreamedBody } from './connection-pool.ts';
 
@@ -120,6 +122,12 @@ export class PeerClient {
   ): Promise<PublishedCrl> {
     const headers = { [CRL_PARTITION_HEADER]: String(crlPartitionIndex) };
     return parsePublishedCrl(await this.#call('publishCrl', { body, headers, signal }));
+  }
+
+  /** Delivers results to an RA and waits for its next request. */
+  async raNext(call: RaCall, signal?: AbortSignal): Promise<RaNext> {
+    const answer = await this.#exchange('raNext', { body: encodeRaCall(call), signal });
+    return decodeRaNext(answer, call.results.length);
   }
 
   async #call(name: OperationName, options: CallOptions): Promise<unknown> {

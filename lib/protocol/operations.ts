@@ -93,6 +93,14 @@ export const OPERATIONS = {
     maxBodyBytes: 512 * MEGABYTE,
     answerType: JSON_TYPE,
   },
+  raNext: {
+    method: 'POST',
+    path: '/ra/next',
+    rules: ['/peerincoming', '/ra_slave/manage'],
+    requestType: CBOR_TYPE,
+    maxBodyBytes: 8 * MEGABYTE,
+    answerType: CBOR_TYPE,
+  },
 } as const satisfies Record<string, Operation>;
 
 /** Name of an operation. */
