@@ -6,6 +6,7 @@ import type { CaScope } from '../x509/ca-scope.ts';
 import { integerFromDecimal } from '../x509/serial-number.ts';
 import { CborWriter } from './cbor.ts';
 import { type RowColumns, writeRow } from './certificate-row.ts';
+import type { CertificateQuestion, CertificateStatus, StatusesOf } from './certificate-status.ts';
 import type { PageRequest, RowPage, RowsOf, RowsOfRequest, StoreCounts } from './certificate-store.ts';
 import type { BucketRow } from './range-comparison.ts';
 import type { RangeSums } from './range-sums.ts';
@@ -28,6 +29,8 @@ interface Open {
   readonly sums: SqliteSums;
   readonly byFingerprint: StatementSync;
   readonly bySerialNumber: StatementSync;
+  readonly statuses: StatementSync;
+  readonly version: StatementSync;
   readonly state: StatementSync;
   readonly counts: StatementSync;
 }
@@ -35,11 +38,15 @@ interface Open {
 /** The engine over one file. */
 export class SqliteStore implements StoreEngine {
   readonly #file: string;
+  readonly #isReader: boolean;
   #opened: Open | undefined;
   #dataVersion: unknown;
+  #watchedVersion: unknown;
 
-  constructor(file: string) {
+  /** @param isReader for a thread that only reads; what it is asked then must not write */
+  constructor(file: string, isReader = false) {
     this.#file = file;
+    this.#isReader = isReader;
   }
 
   writeGroup(calls: readonly WriteCall[]): readonly WriteOutcome[] {
@@ -55,6 +62,27 @@ export class SqliteStore implements StoreEngine {
       ({ bySerialNumber, issuers }) =>
         encode(bySerialNumber.iterate(integerFromDecimal(serialNumber), issuers.get(issuerDN) ?? -1)).rows,
     );
+  }
+
+  statusesOf(questions: readonly CertificateQuestion[]): StatusesOf {
+    return this.#guard(({ statuses, issuers }) =>
+      questions.map(({ issuerDN, serialNumber }) => {
+        const rows = statuses.all(serialNumber, issuers.get(issuerDN) ?? -1);
+        return rows.map((row) => statusOf(row as unknown as StatusRow));
+      }),
+    );
+  }
+
+  hasChanged(): boolean {
+    try {
+      return this.#guard(({ version }) => {
+        const before = this.#watchedVersion;
+        this.#watchedVersion = dataVersion(version);
+        return before !== this.#watchedVersion;
+      });
+    } catch {
+      return true;
+    }
   }
 
   page({ filter, after, limit, maxBytes }: PageRequest): RowPage {
@@ -97,20 +125,23 @@ export class SqliteStore implements StoreEngine {
   close(): void {
     this.#opened?.db.close();
     this.#opened = undefined;
+    // Another connection counts anew.
+    this.#dataVersion = undefined;
+    this.#watchedVersion = undefined;
   }
 
   /** What is held in memory is read anew once another connection has written to the file. */
-  #noticeOthers({ db, issuers, sums }: Open): void {
-    const version = dataVersion(db);
-    if (version === this.#dataVersion) return;
-    this.#dataVersion = version;
+  #noticeOthers({ db, version, issuers, sums }: Open): void {
+    const found = dataVersion(version);
+    if (found === this.#dataVersion) return;
+    this.#dataVersion = found;
     loadIssuers(db, issuers);
     sums.forget();
   }
 
   /** Opens the file when it is not open; a failed transaction is undone and what it left in memory forgotten. */
   #guard<T>(work: (open: Open) => T): T {
-    this.#opened ??= open(this.#file);
+    this.#opened ??= open(this.#file, this.#isReader);
     const { db, issuers } = this.#opened;
     try {
       this.#noticeOthers(this.#opened);
@@ -128,12 +159,19 @@ export class SqliteStore implements StoreEngine {
   }
 }
 
-function dataVersion(db: DatabaseSync): unknown {
-  return db.prepare('PRAGMA data_version').get()?.['data_version'];
+function dataVersion(statement: StatementSync): unknown {
+  return statement.get()?.['data_version'];
 }
 
-function open(file: string): Open {
+type StatusRow = Omit<CertificateStatus, 'caFingerprint'> & { readonly cAFingerprint: Uint8Array | null };
+
+function statusOf({ cAFingerprint, ...row }: StatusRow): CertificateStatus {
+  return { ...row, caFingerprint: cAFingerprint === null ? null : Buffer.from(cAFingerprint).toString('hex') };
+}
+
+function open(file: string, isReader: boolean): Open {
   const db = openSqlite(file);
+  if (isReader) db.exec('PRAGMA query_only = ON');
   const issuers = new Map<string, number>();
   loadIssuers(db, issuers);
   return {
@@ -146,6 +184,11 @@ function open(file: string): Open {
     bySerialNumber: db.prepare(
       selectRows('serialNumber = ? AND issuerId = ?', 'updateTime DESC, fingerprint', true, `${MAX_SAME_SERIAL}`),
     ),
+    statuses: db.prepare(
+      'SELECT status, revocationReason, revocationDate, updateTime, expireDate, cAFingerprint ' +
+        `FROM CertificateData WHERE serialNumber = ? AND issuerId = ? LIMIT ${MAX_SAME_SERIAL}`,
+    ),
+    version: db.prepare('PRAGMA data_version'),
     counts: db.prepare('SELECT total, revoked, withCertificate FROM Counts'),
   };
 }
