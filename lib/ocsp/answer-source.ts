@@ -245,7 +245,7 @@ function responseDataOf(task: Task, now: number, said: readonly CertStatus[]): R
     responses: said.map((status, index) => ({
       certId: task.request.certIds[index]?.der ?? new Uint8Array(0),
       status,
-      archiveCutoff: archiveCutoffOf(status, task.cas[index], producedAt),
+      archiveCutoff: archiveCutoffOf(status, task.cas[index], now),
     })),
     nonce: task.nonce,
   };
