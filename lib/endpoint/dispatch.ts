@@ -5,6 +5,7 @@ import type { IncomingMessage } from 'node:http';
 import { authorize } from '../auth/authorize.ts';
 import type { Role } from '../auth/role.ts';
 import { PeerError } from '../errors.ts';
+import type { KeyBinding } from '../keybinding/key-binding.ts';
 import { findOperation, OPERATIONS, type Operation, type OperationName } from '../protocol/operations.ts';
 import type { CertificateStore, WriteResult } from '../store/certificate-store.ts';
 import { HANDLERS } from './handlers.ts';
@@ -15,6 +16,7 @@ import { type BodyBudget, readBody } from './request-body.ts';
 export interface DispatchContext {
   readonly roles: readonly Role[];
   readonly store: CertificateStore | undefined;
+  readonly keyBindings: readonly KeyBinding[];
   readonly software: string;
   readonly budget: BodyBudget;
   readonly now: () => number;
@@ -49,9 +51,9 @@ export async function dispatch(
   }
   context.onOperation(connection, name);
   const body = await bodyOf(request, OPERATIONS[name], context.budget);
-  const { store, software } = context;
+  const { store, keyBindings, software } = context;
   const onPublished = (result: WriteResult): void => context.onPublished(connection, result);
-  return HANDLERS[name]({ roles, body, store, software, now, onPublished });
+  return HANDLERS[name]({ roles, body, store, keyBindings, software, now, onPublished });
 }
 
 async function bodyOf(request: IncomingMessage, operation: Operation, budget: BodyBudget): Promise<Uint8Array> {

@@ -4,9 +4,11 @@
 import { caScopeOf } from '../auth/authorize.ts';
 import type { Role } from '../auth/role.ts';
 import { PeerError } from '../errors.ts';
+import type { KeyBinding } from '../keybinding/key-binding.ts';
 import type { Capabilities, PingAnswer } from '../protocol/messages.ts';
 import { OPERATIONS, type OperationName, PROTOCOL_VERSION } from '../protocol/operations.ts';
 import type { CertificateStore, WriteResult } from '../store/certificate-store.ts';
+import { deliverKeyBindingCertificate, listKeyBindings, requestKeyBindingCertificate } from './key-binding-handlers.ts';
 
 /** What a handler may use. */
 export interface HandlerContext {
@@ -14,6 +16,7 @@ export interface HandlerContext {
   readonly body: Uint8Array;
   /** undefined when the endpoint has none. */
   readonly store: CertificateStore | undefined;
+  readonly keyBindings: readonly KeyBinding[];
   /** Name and version of this program. */
   readonly software: string;
   readonly now: number;
@@ -30,6 +33,9 @@ export const HANDLERS: Readonly<Record<OperationName, Handler>> = {
   publishCertificates,
   compareRanges,
   compareRows,
+  listKeyBindings,
+  requestKeyBindingCertificate,
+  deliverKeyBindingCertificate,
 };
 
 function capabilities({ software, now }: HandlerContext): Capabilities {

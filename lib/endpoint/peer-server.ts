@@ -9,6 +9,7 @@ import { createServer as createTlsServer, type TLSSocket, type Server as TlsServ
 import { judgeClientCertificate } from '../auth/client-certificate.ts';
 import type { Role } from '../auth/role.ts';
 import { PeerError, toPeerError } from '../errors.ts';
+import type { KeyBinding } from '../keybinding/key-binding.ts';
 import { isTrusted, type RemoteAuthenticator, type TrustEntry } from '../keybinding/remote-authenticator.ts';
 import type { CertificateStore, WriteResult } from '../store/certificate-store.ts';
 import { sendAnswer, sendProblem } from './answer.ts';
@@ -27,6 +28,8 @@ export interface PeerServerOptions {
   readonly authenticator: RemoteAuthenticator;
   readonly roles: readonly Role[];
   readonly store?: CertificateStore;
+  /** Read anew for each request. Default: none. */
+  readonly keyBindings?: () => readonly KeyBinding[];
   /** Name and version told to peers. */
   readonly software: string;
   /** Default TLSv1.3. */
@@ -235,6 +238,7 @@ export class PeerServer {
     return {
       roles: this.#roles,
       store: this.#options.store,
+      keyBindings: this.#options.keyBindings?.() ?? [],
       software: this.#options.software,
       budget: this.#budget,
       now: this.#now,
