@@ -1,5 +1,5 @@
 /**
- * What the OCSP responder sees of a key binding.
+ * What an OCSP responder sees of a key binding: who signs, with which properties, for which CAs.
  */
 import type { KeyObject } from 'node:crypto';
 
@@ -13,19 +13,23 @@ export interface OcspSigner {
   readonly key: KeyObject;
 }
 
-/** EJBCA's key binding properties. */
+/**
+ * EJBCA's key binding properties.
+ *
+ * @see EJBCA, OCSP Responders
+ */
 export interface OcspProperties {
-  /** What is said of a certificate that is not in the store. Default unknown. */
+  /** What is said of a serial number the store does not know. Default unknown. */
   readonly nonExisting: 'good' | 'revoked' | 'unauthorized' | 'unknown';
-  /** How long an answer stays valid, milliseconds; 0 = newer information is always available (RFC 6960 2.4). */
+  /** How long an answer is valid; 0 = newer information is always available (RFC 6960 2.4). */
   readonly responseValidityMs: number;
-  /** Max-Age for HTTP caches, milliseconds; 0 = no caching. */
+  /** How long caches may keep an answer; 0 = not at all. */
   readonly maxAgeMs: number;
   readonly responderId: 'key' | 'name';
   readonly includeSigningCertificate: boolean;
   readonly includeChain: boolean;
   readonly nonce: boolean;
-  /** Whether it answers `unknown` for CAs that no binding answers for. */
+  /** Whether it answers for issuers that no binding knows. */
   readonly isDefaultResponder: boolean;
 }
 
@@ -33,7 +37,7 @@ export interface OcspProperties {
 export interface OcspBinding {
   readonly name: string;
   readonly properties: OcspProperties;
-  /** Undefined while it has none that may sign: offline, expired, disabled. */
+  /** undefined while it has none that may sign (offline, expired, disabled). */
   signer(now: number): OcspSigner | undefined;
   /** DER of the CA certificates it answers for. */
   cas(): readonly Uint8Array[];
