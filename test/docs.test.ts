@@ -66,8 +66,10 @@ describe('documents', () => {
     });
 
     it('names the operations that ask for each rule', () => {
-      const rulesOf = ({ rules, recordRule }: Operation): readonly string[] =>
-        recordRule === undefined ? rules : [...rules, recordRule.replace('/[name]', '')];
+      const rulesOf = ({ rules, recordRule }: Operation): readonly string[] => [
+        ...rules,
+        ...[recordRule ?? []].flat().map((rule) => rule.replace(/\/\[\w+\]$/, '')),
+      ];
       for (const row of rows) {
         const [path = ''] = codesIn(row['Rule'] ?? '');
         const askedBy = ALL_OPERATIONS.filter((operation) => rulesOf(operation).includes(path));

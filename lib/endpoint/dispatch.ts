@@ -5,6 +5,7 @@ import type { IncomingMessage } from 'node:http';
 import { authorize } from '../auth/authorize.ts';
 import type { Role } from '../auth/role.ts';
 import { PeerError } from '../errors.ts';
+import type { KeyBinding } from '../keybinding/key-binding.ts';
 import type { PublishedCrl } from '../protocol/messages.ts';
 import {
   CRL_PARTITION_HEADER,
@@ -26,6 +27,7 @@ export interface DispatchContext {
   readonly roles: readonly Role[];
   readonly store: CertificateStore | undefined;
   readonly desk: RaDesk | undefined;
+  readonly keyBindings: readonly KeyBinding[];
   readonly software: string;
   readonly budget: BodyBudget;
   /** Where bodies go that may be too large for memory. */
@@ -63,7 +65,7 @@ export async function dispatch(
     throw new PeerError('ERR_UNKNOWN_OPERATION', 'This endpoint has no such operation');
   }
   context.onOperation(connection, name);
-  const { store, desk, software, budget, spool } = context;
+  const { store, desk, keyBindings, software, budget, spool } = context;
   const operation: Operation = OPERATIONS[name];
   const handlerContext = {
     roles,
@@ -72,6 +74,7 @@ export async function dispatch(
     crlPartitionIndex: headerOf(request, CRL_PARTITION_HEADER),
     store,
     desk,
+    keyBindings,
     caller: connection,
     software,
     now,

@@ -4,11 +4,13 @@
 import { caScopeOf } from '../auth/authorize.ts';
 import type { Role } from '../auth/role.ts';
 import { PeerError } from '../errors.ts';
+import type { KeyBinding } from '../keybinding/key-binding.ts';
 import type { Capabilities, PingAnswer, PublishedCrl } from '../protocol/messages.ts';
 import { OPERATIONS, type OperationName, PROTOCOL_VERSION } from '../protocol/operations.ts';
 import { decodeRaCall, encodeRaNext } from '../protocol/ra-codec.ts';
 import type { RaCaller, RaDesk } from '../protocol/ra-messages.ts';
 import type { CertificateStore, WriteResult } from '../store/certificate-store.ts';
+import { deliverKeyBindingCertificate, listKeyBindings, requestKeyBindingCertificate } from './key-binding-handlers.ts';
 
 /** What a handler may use. */
 export interface HandlerContext {
@@ -20,6 +22,7 @@ export interface HandlerContext {
   readonly crlPartitionIndex: string | undefined;
   /** undefined when the endpoint has none. */
   readonly store: CertificateStore | undefined;
+  readonly keyBindings: readonly KeyBinding[];
   /** Name and version of this program. */
   readonly software: string;
   readonly now: number;
@@ -42,6 +45,9 @@ export const HANDLERS: Readonly<Record<OperationName, Handler>> = {
   compareRows,
   publishCrl,
   raNext,
+  listKeyBindings,
+  requestKeyBindingCertificate,
+  deliverKeyBindingCertificate,
 };
 
 function capabilities({ software, now }: HandlerContext): Capabilities {

@@ -123,7 +123,7 @@ export function isAscii(text: string): boolean {
  *
  * @throws PeerError ERR_INVALID_INPUT when the date is invalid or outside the years 0 to 9999
  */
-function generalizedTime(date: Date): Uint8Array {
+export function generalizedTime(date: Date): Uint8Array {
   return element(TAG.generalizedTime, Buffer.from(`${digitsOf(date)}Z`, 'latin1'));
 }
 
