@@ -8,10 +8,11 @@
  * @see EJBCA, Peer Systems Operations: minimum and maximum parallel requests
  */
 import { randomBytes } from 'node:crypto';
+import { setTimeout as delay } from 'node:timers/promises';
 import { type PeerError, toPeerError } from '../errors.ts';
+import { backOff } from '../pool/back-off.ts';
 import type { PeerClient } from '../pool/peer-client.ts';
 import { RA_HEARTBEAT_MS, RA_WAIT_MS, type RaNext, type RaResult } from '../protocol/ra-messages.ts';
-import { BackOff } from './back-off.ts';
 import { RaExecution, type RaExecutionOptions } from './ra-execution.ts';
 import type { WorkerCounts } from './worker-statistics.ts';
 
@@ -56,6 +57,9 @@ interface Slot {
 }
 
 /** Calls outside of the slots: signs of life, and the farewell. */
+/** Milliseconds between tries while the RA cannot be reached. */
+const FIRST_PAUSE_MS = 200;
+const LAST_PAUSE_MS = 5_000;
 const HEARTBEAT_SLOT = 0;
 /** Stopping must not take long; what the RA has not heard by then it finds out by silence. */
 const FAREWELL_MS = 700;
@@ -153,7 +157,7 @@ export class RaWorker {
   /** The same call again and again, so that no request and no result is lost; undefined when this side closes. */
   async #callUntilAnswered(slot: Slot): Promise<RaNext | undefined> {
     let sequence = ++this.#sequence;
-    const backOff = new BackOff();
+    let failures = 0;
     // A slot that delivers still counts as working: it takes the next request only with the answer.
     if (slot.results.length === 0) this.#become(slot, 'waiting');
     for (;;) {
@@ -171,7 +175,9 @@ export class RaWorker {
           slot.results = slot.results.map((result) => undeliverable(result, this.#lastError as PeerError));
         }
         this.#become(slot, 'failing');
-        await backOff.wait(this.#closing.signal);
+        failures += 1;
+        const pause = backOff(failures, { firstMs: FIRST_PAUSE_MS, maxMs: LAST_PAUSE_MS });
+        await delay(pause, undefined, { signal: this.#closing.signal, ref: false }).catch(() => undefined);
       }
     }
   }

@@ -1,14 +1,14 @@
 /**
  * Certificate requests (PKCS#10, RFC 2986): made with the key they ask for, read with its proof of possession.
  */
-import { createPublicKey, type KeyObject, verify } from 'node:crypto';
+import { createPublicKey, type KeyObject } from 'node:crypto';
 import { PeerError } from '../errors.ts';
 import { DerCursor, DerError, TAG } from './der.ts';
 import { bitString, explicit, integer, sequence } from './der-writer.ts';
 import { readDistinguishedName } from './distinguished-name-reader.ts';
 import { parseDistinguishedName } from './distinguished-name-writer.ts';
-import { dottedFromOid } from './object-identifier.ts';
-import { digestOfSignature, signatureAlgorithmOf, signWith } from './signature-algorithm.ts';
+import { signatureAlgorithmOf, signWith } from './signature-algorithm.ts';
+import { SignatureCheck, signatureAlgorithmFrom } from './signature-check.ts';
 
 /** Label of a request in PEM (RFC 7468 7). */
 export const REQUEST_LABEL = 'CERTIFICATE REQUEST';
@@ -56,8 +56,8 @@ interface RequestFields {
   readonly info: Uint8Array;
   readonly subjectDN: string;
   readonly spki: Uint8Array;
-  /** Dotted object identifier. */
-  readonly algorithm: string;
+  /** AlgorithmIdentifier, DER. */
+  readonly algorithm: Uint8Array;
   readonly signature: Uint8Array;
 }
 
@@ -70,8 +70,7 @@ function readFields(der: Uint8Array): RequestFields {
   const info = frame.element();
   const inner = frame.enter();
   frame.expect(TAG.sequence);
-  const identifier = frame.enter();
-  identifier.expect(TAG.objectIdentifier);
+  const algorithm = frame.element();
   frame.expect(TAG.bitString);
   const [unusedBits, ...signature] = frame.content();
   if (unusedBits !== 0) throw new DerError('a signature of no whole octets', frame.start);
@@ -83,7 +82,7 @@ function readFields(der: Uint8Array): RequestFields {
     info,
     subjectDN,
     spki: inner.element(),
-    algorithm: dottedFromOid(identifier.content()),
+    algorithm,
     signature: Uint8Array.from(signature),
   };
 }
@@ -97,9 +96,13 @@ function readPublicKey(spki: Uint8Array): KeyObject {
 }
 
 function isSigned({ info, algorithm, signature }: RequestFields, publicKey: KeyObject): boolean {
-  const digest = digestOfSignature(algorithm, publicKey);
-  if (digest === undefined) throw invalid(`its signature algorithm ${algorithm} does not fit its key`);
-  return verify(digest, info, publicKey, signature);
+  const known = quietly(() => signatureAlgorithmFrom(algorithm));
+  if (!known?.keyType.includes(publicKey.asymmetricKeyType ?? '')) {
+    throw invalid('its signature algorithm is not known, weak, or not one of its key');
+  }
+  const check = new SignatureCheck(known, [publicKey]);
+  check.update(info);
+  return check.keyThatMade(signature) !== undefined;
 }
 
 function quietly<Value>(read: () => Value): Value {

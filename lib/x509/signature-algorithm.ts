@@ -62,24 +62,3 @@ export function signLater(privateKey: KeyObject, data: Uint8Array): Promise<Uint
     sign(digest, data, privateKey, (error, signature) => (error === null ? resolve(signature) : reject(error)));
   });
 }
-
-/** By the dotted object identifier of the signature: the type of key it is made with, and its digest. */
-const VERIFIABLE: ReadonlyMap<string, readonly [keyType: string, digest: string | null]> = new Map([
-  ['1.2.840.113549.1.1.11', ['rsa', 'sha256']],
-  ['1.2.840.113549.1.1.12', ['rsa', 'sha384']],
-  ['1.2.840.113549.1.1.13', ['rsa', 'sha512']],
-  ['1.2.840.10045.4.3.2', ['ec', 'sha256']],
-  ['1.2.840.10045.4.3.3', ['ec', 'sha384']],
-  ['1.2.840.10045.4.3.4', ['ec', 'sha512']],
-  ['1.3.101.112', ['ed25519', null]],
-  ['1.3.101.113', ['ed448', null]],
-]);
-
-/**
- * The digest to verify a signature with, named by the object identifier of its algorithm; null where the algorithm
- * brings its own, undefined where it is unknown, weak (SHA-1) or not one of this key.
- */
-export function digestOfSignature(algorithm: string, publicKey: KeyObject): string | null | undefined {
-  const [keyType, digest] = VERIFIABLE.get(algorithm) ?? [];
-  return keyType === publicKey.asymmetricKeyType ? digest : undefined;
-}
