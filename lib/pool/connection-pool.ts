@@ -281,13 +281,16 @@ export class ConnectionPool {
   }
 
   async #send(pool: Pool, request: PoolRequest, deadline: Deadline): Promise<Answer> {
+    const begun = performance.now();
     try {
       return await exchange(pool, dispatchOptions(request), deadline);
     } catch (error) {
       if (deadline.signal?.aborted || !isBrokenConnection(error)) throw this.#failure(error, deadline);
     }
+    // One deadline for both tries.
+    const timeoutMs = Math.max(1, deadline.timeoutMs - (performance.now() - begun));
     try {
-      return await exchange(pool, dispatchOptions(request), deadline);
+      return await exchange(pool, dispatchOptions(request), { ...deadline, timeoutMs });
     } catch (error) {
       throw this.#failure(error, deadline);
     }
