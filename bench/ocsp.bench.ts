@@ -6,7 +6,6 @@ import { type ChildProcess, fork, spawn } from 'node:child_process';
 import { hash, randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -69,7 +68,7 @@ export async function run(): Promise<Record<string, number>> {
     client.send({ ...order, connections: CONNECTIONS });
     return ((await once(client, 'message')) as [LoadResult])[0];
   };
-  const openssl = await startOpenssl(files);
+  const openssl = await startOpenssl(files, bare[0] ?? '');
   const cfssl = await startCfssl(folder, ports.cached, bare);
 
   const sides = {
@@ -171,42 +170,47 @@ interface Started {
   readonly port: number;
 }
 
-async function startOpenssl(files: Record<'ca' | 'signer' | 'key' | 'index', string>): Promise<Started> {
+async function startOpenssl(
+  files: Record<'ca' | 'signer' | 'key' | 'index', string>,
+  request: string,
+): Promise<Started> {
   const port = await freePort();
   const parameters = ['-port', `${port}`, '-index', files.index, '-rsigner', files.signer, '-rkey', files.key];
   const child = spawn('openssl', ['ocsp', ...parameters, '-CA', files.ca, '-nmin', '480'], { stdio: 'ignore' });
-  await reachable(port);
+  await reachable(port, request);
   return { child, port };
 }
 
 /** Its answers are those that this package has signed. */
 async function startCfssl(folder: string, ownPort: number, requests: readonly string[]): Promise<Started> {
   const answers: string[] = [];
-  for (const request of requests) {
-    const init = { method: 'POST', headers: { 'content-type': 'application/ocsp-request' } };
-    const response = await fetch(`http://127.0.0.1:${ownPort}/`, { ...init, body: Buffer.from(request, 'base64') });
-    answers.push(base64(new Uint8Array(await response.arrayBuffer())));
-  }
+  for (const request of requests) answers.push(await ask(ownPort, request));
   const file = write(folder, 'responses', `${answers.join('\n')}\n`);
   const port = await freePort();
   const parameters = ['ocspserve', `-port=${port}`, '-address=127.0.0.1', `-responses=${file}`, '-loglevel=5'];
   const child = spawn('cfssl', parameters, { stdio: 'ignore' });
-  await reachable(port);
+  await reachable(port, requests[0] ?? '');
   return { child, port };
 }
 
-async function reachable(port: number): Promise<void> {
+/** Asks until there is an answer. A connection that asks nothing would stop OpenSSL 3.0. */
+async function reachable(port: number, request: string): Promise<void> {
   for (let tries = 0; tries < 100; tries++) {
     await sleep(50);
-    const socket = connect(port, '127.0.0.1');
-    const isOpen = await once(socket, 'connect').then(
-      () => true,
-      () => false,
-    );
-    socket.destroy();
-    if (isOpen) return;
+    const answer = await ask(port, request).catch(() => undefined);
+    if (answer !== undefined) return;
   }
   throw new Error(`Nothing listens at port ${port}`);
+}
+
+async function ask(port: number, request: string): Promise<string> {
+  const init = { method: 'POST', headers: { 'content-type': 'application/ocsp-request' } };
+  const response = await fetch(`http://127.0.0.1:${port}/`, {
+    ...init,
+    body: Buffer.from(request, 'base64'),
+    signal: AbortSignal.timeout(5_000),
+  });
+  return base64(new Uint8Array(await response.arrayBuffer()));
 }
 
 async function duringSync(

@@ -3,11 +3,13 @@
  *
  * Owns the bytes: what they say, and who signs them, is decided in `ocsp-responder.ts`.
  */
+import { TAG } from '../x509/der.ts';
 import {
   bitString,
   enumerated,
   explicit,
   generalizedTime,
+  header,
   implicit,
   objectIdentifier,
   octetString,
@@ -72,8 +74,22 @@ export function writeResponse(
   signature: Uint8Array,
   certificates: Uint8Array,
 ): Uint8Array {
-  const basic = sequence(data, algorithm, bitString(signature), certificates);
-  return sequence(SUCCESSFUL, explicit(0, sequence(BASIC, octetString(basic))));
+  const parts = [data, algorithm, bitString(signature), certificates];
+  // Outside in: what goes before the parts, so that they are copied once only.
+  const heads: Uint8Array[] = [];
+  let length = parts.reduce((sum, part) => sum + part.length, 0);
+  const wrap = (tag: number, before: Uint8Array = NONE): void => {
+    length += before.length;
+    const head = header(tag, length);
+    heads.unshift(head, before);
+    length += head.length;
+  };
+  wrap(TAG.sequence);
+  wrap(TAG.octetString);
+  wrap(TAG.sequence, BASIC);
+  wrap(CONTEXT_0);
+  wrap(TAG.sequence, SUCCESSFUL);
+  return Buffer.concat([...heads, ...parts], length);
 }
 
 /** The field that holds the certificates; no bytes when there are none. */
@@ -83,6 +99,9 @@ export function certificatesField(certificates: readonly Uint8Array[]): Uint8Arr
 
 const SUCCESSFUL = enumerated(RESPONSE_STATUS.successful);
 const BASIC = objectIdentifier(OCSP_OID.basicResponse.dotted);
+const NONCE = objectIdentifier(OCSP_OID.nonce.dotted);
+const ARCHIVE_CUTOFF = objectIdentifier(OCSP_OID.archiveCutoff.dotted);
+const CONTEXT_0 = 0xa0;
 const NONE = new Uint8Array(0);
 const GOOD = implicit(0, NONE);
 const UNKNOWN = implicit(2, NONE);
@@ -91,7 +110,7 @@ const EXTENDED_REVOKE = extension(OCSP_OID.extendedRevoke.dotted, false, Uint8Ar
 
 function writeSingle({ certId, status, archiveCutoff }: SingleResponse, times: readonly Uint8Array[]): Uint8Array {
   if (archiveCutoff === undefined) return sequence(certId, writeStatus(status), ...times);
-  const cutoff = extension(OCSP_OID.archiveCutoff.dotted, false, timeOf(archiveCutoff));
+  const cutoff = sequence(ARCHIVE_CUTOFF, octetString(timeOf(archiveCutoff)));
   return sequence(certId, writeStatus(status), ...times, explicit(1, sequence(cutoff)));
 }
 
@@ -104,7 +123,7 @@ function writeStatus({ kind, revocationDate, reason }: CertStatus): Uint8Array {
 
 function responseExtensions({ nonce, responses }: ResponseData): Uint8Array[] {
   const extensions: Uint8Array[] = [];
-  if (nonce !== undefined) extensions.push(extension(OCSP_OID.nonce.dotted, false, octetString(nonce)));
+  if (nonce !== undefined) extensions.push(sequence(NONCE, octetString(octetString(nonce))));
   if (responses.some(({ status }) => status.kind === 'revoked' && !status.isKnown)) extensions.push(EXTENDED_REVOKE);
   return extensions.length === 0 ? [] : [explicit(1, sequence(...extensions))];
 }
