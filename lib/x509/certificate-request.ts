@@ -7,12 +7,15 @@ import { DerCursor, DerError, TAG } from './der.ts';
 import { bitString, explicit, integer, sequence } from './der-writer.ts';
 import { readDistinguishedName } from './distinguished-name-reader.ts';
 import { parseDistinguishedName } from './distinguished-name-writer.ts';
+import { requestedAltNames } from './requested-extensions.ts';
 import { signatureAlgorithmOf, signWith } from './signature-algorithm.ts';
 import { SignatureCheck, signatureAlgorithmFrom } from './signature-check.ts';
 
 /** Label of a request in PEM (RFC 7468 7). */
 export const REQUEST_LABEL = 'CERTIFICATE REQUEST';
 
+/** `[0]` of CertificationRequestInfo (RFC 2986 4.1). */
+const ATTRIBUTES = 0xa0;
 /** Largest request that is read, in bytes. */
 const MAX_REQUEST_BYTES = 65_536;
 
@@ -23,6 +26,8 @@ export interface CertificateRequest {
   readonly publicKey: KeyObject;
   /** The SubjectPublicKeyInfo, DER. */
   readonly spki: Uint8Array;
+  /** GeneralNames that the request wants as subjectAltName, DER; undefined = none. */
+  readonly altNames: Uint8Array | undefined;
 }
 
 /**
@@ -49,7 +54,7 @@ export function readCertificateRequest(der: Uint8Array): CertificateRequest {
   const fields = quietly(() => readFields(der));
   const publicKey = readPublicKey(fields.spki);
   if (!isSigned(fields, publicKey)) throw invalid('its proof of possession does not verify');
-  return { subjectDN: fields.subjectDN, publicKey, spki: fields.spki };
+  return { subjectDN: fields.subjectDN, publicKey, spki: fields.spki, altNames: fields.altNames };
 }
 
 interface RequestFields {
@@ -59,6 +64,7 @@ interface RequestFields {
   /** AlgorithmIdentifier, DER. */
   readonly algorithm: Uint8Array;
   readonly signature: Uint8Array;
+  readonly altNames: Uint8Array | undefined;
 }
 
 function readFields(der: Uint8Array): RequestFields {
@@ -78,13 +84,22 @@ function readFields(der: Uint8Array): RequestFields {
   inner.expect(TAG.sequence);
   const subjectDN = readDistinguishedName(inner);
   inner.expect(TAG.sequence);
+  const spki = inner.element();
+  // Old programs leave the attributes out where there are none.
+  const altNames = inner.hasMore ? requestedAltNames(attributesOf(inner)) : undefined;
   return {
     info,
     subjectDN,
-    spki: inner.element(),
+    spki,
+    altNames,
     algorithm,
     signature: Uint8Array.from(signature),
   };
+}
+
+function attributesOf(info: DerCursor): DerCursor {
+  info.expect(ATTRIBUTES);
+  return info;
 }
 
 function readPublicKey(spki: Uint8Array): KeyObject {
