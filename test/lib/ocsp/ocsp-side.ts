@@ -52,7 +52,7 @@ export function toSigner(credential: Credential, chain: readonly Uint8Array[] = 
   return { generation: ++generation, certificate: credential.certificate, chain, key: credential.privateKey };
 }
 
-export const PROPERTIES: OcspProperties = {
+const PROPERTIES: OcspProperties = {
   nonExisting: 'unknown',
   responseValidityMs: 8 * 3_600_000,
   maxAgeMs: 3_600_000,
