@@ -18,8 +18,8 @@ import {
   writeResponseData,
 } from './ocsp-response.ts';
 
-/** A signature of a fast key takes 20 to 60 microseconds, so that a turn is held for some milliseconds. */
-const MAX_SIGNATURES_PER_TURN = 100;
+/** A signature of a fast key takes 20 to 60 microseconds; when more come at once, other cores may help. */
+const MAX_SIGNATURES_PER_TURN = 4;
 /** Signatures waiting for a thread; at 5 ms each, as RSA-4096 takes, the last one waits about a second. */
 const MAX_WAITING = 1_000;
 

@@ -60,12 +60,21 @@ export class ServedCas {
 
   /** Bindings and their CAs may change at any time; as long as they are the same objects, the index stands. */
   #refresh(): void {
-    const source = this.#bindings().flatMap((binding) => [binding, ...binding.cas()]);
-    const isSame = source.length === this.#source.length && source.every((each, i) => each === this.#source[i]);
-    if (isSame) return;
-    this.#index = indexOf(this.#bindings());
-    this.#source = source;
+    const bindings = this.#bindings();
+    if (isMadeOf(this.#source, bindings)) return;
+    this.#index = indexOf(bindings);
+    this.#source = bindings.flatMap((binding) => [binding, ...binding.cas()]);
   }
+}
+
+/** Runs at every request and allocates nothing. */
+function isMadeOf(source: readonly unknown[], bindings: readonly OcspBinding[]): boolean {
+  let at = 0;
+  for (const binding of bindings) {
+    if (source[at++] !== binding) return false;
+    for (const ca of binding.cas()) if (source[at++] !== ca) return false;
+  }
+  return at === source.length;
 }
 
 function indexOf(bindings: readonly OcspBinding[]): ReadonlyMap<string, readonly ServedCa[]> {
