@@ -27,6 +27,19 @@ const MAX_ANSWER_BYTES = 1024 * 1024;
 const MAX_DETAIL_LENGTH = 500;
 const MAX_CHAIN_LENGTH = 10;
 
+/**
+ * The address of an EJBCA, `https://host:port`; a path that is there is left away.
+ *
+ * @throws PeerError ERR_INVALID_CONFIG
+ */
+export function parseEjbcaUrl(text: string): URL {
+  const url = URL.parse(text.trim());
+  if (url === null || url.protocol !== 'https:' || url.username !== '' || url.password !== '') {
+    throw new PeerError('ERR_INVALID_CONFIG', 'The URL of the EJBCA is not one that begins with https:// and a host');
+  }
+  return new URL(url.origin);
+}
+
 /** Enrols at an EJBCA. A reply that is lost is asked for once more and may cost one certificate that nobody uses. */
 export class EjbcaAuthority implements CertificateAuthority {
   readonly #pool: ConnectionPool;

@@ -36,9 +36,12 @@ const NODE_NAMES = [
   'peer-endpoint',
   'certificate-store',
   'peer-role',
+  'ocsp-keybinding',
+  'certificate-authority',
   'ping',
   'publish-cert',
   'sync',
+  'renew-keybinding',
   'incoming-auth',
 ];
 const require = createRequire(import.meta.url);
