@@ -50,7 +50,7 @@ export interface OcspKeyBindingNode extends Node<Credentials> {
   binding(): KeyBinding;
 }
 
-const REVOCATION_CHECK_MS = 10_000;
+const REVOCATION_CHECK_MS = 2_000;
 const MAX_SECONDS = 10 * 365 * 86_400;
 
 export default function (RED: NodeAPI): void {
@@ -66,8 +66,16 @@ export default function (RED: NodeAPI): void {
       },
     });
     const tell = ({ kind, key }: KeyBindingEvent): void => this.log(`${kind}: ${key}`);
+    let warned = '';
+    const check = async (opened: KeyBinding | undefined): Promise<void> => {
+      const { message } = await checkRevocation(RED, config, opened).then(() => ({ message: '' }), toPeerError);
+      if (message !== '' && message !== warned) this.warn(message);
+      warned = message;
+    };
     const opening = open(RED, config, this.credentials?.passphrase ?? '', tell).then(
-      (opened) => {
+      async (opened) => {
+        // Before the first answer: a restart must not make a revoked certificate sign.
+        await check(opened);
         binding = opened;
       },
       (error: unknown) => {
@@ -75,9 +83,7 @@ export default function (RED: NodeAPI): void {
         this.error(failure.message);
       },
     );
-    const timer = setInterval(() => {
-      checkRevocation(RED, config, binding).catch((error: Error) => this.warn(error.message));
-    }, REVOCATION_CHECK_MS).unref();
+    const timer = setInterval(() => void check(binding), REVOCATION_CHECK_MS).unref();
     this.on('close', (_removed: boolean, done: () => void) => {
       clearInterval(timer);
       // The next one must not open the files before this one has let go of them.
