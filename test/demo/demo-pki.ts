@@ -23,6 +23,7 @@ import {
 export type PeerVariables = Readonly<Record<`PEER_${string}`, string>>;
 
 const MANAGEMENT_CA_DN = 'CN=Management CA,O=Demo,C=SE';
+const ISSUING_CA_DN = 'CN=Demo Issuing CA,O=Demo,C=SE';
 const VALID_DAYS = 730;
 const RSA_KEYS = 4;
 /** What the CA's own store holds besides its CA. */
@@ -64,7 +65,9 @@ function makePki(folder: string, certificates: number): PeerVariables {
   });
   const passphrase = randomBytes(24).toString('base64url');
   const bundle = join(folder, 'bundle.pem');
-  writeFileSync(bundle, issueBundle(certificates).join(''));
+  const issuingCa = issueRootCa(ISSUING_CA_DN);
+  writeFileSync(bundle, issueBundle(certificates, issuingCa).join(''));
+  const issuingCaFiles = writePemFiles(folder, 'issuing-ca', issuingCa);
   const vaFiles = writePemFiles(folder, 'va', va);
   return {
     PEER_CA_PKCS12: writePkcs12(folder, 'ca', ca, { passphrase, ca: managementCa }),
@@ -74,14 +77,17 @@ function makePki(folder: string, certificates: number): PeerVariables {
     PEER_TRUSTED_CA: writeCertificate(folder, 'management-ca', managementCa),
     PEER_TRUSTED_CA_DN: MANAGEMENT_CA_DN,
     PEER_STORE: join(folder, 'va.sqlite'),
-    PEER_CA_STORE: fillStore(join(folder, 'ca.sqlite'), issueBundle(CERTIFICATES_IN_STORE)),
+    PEER_CA_STORE: fillStore(join(folder, 'ca.sqlite'), issueBundle(CERTIFICATES_IN_STORE, issueRootCa(ISSUING_CA_DN))),
     PEER_BUNDLE: bundle,
+    PEER_OCSP_TOKEN: join(folder, 'ocsp.p12'),
+    PEER_OCSP_PASSPHRASE: randomBytes(24).toString('base64url'),
+    PEER_ISSUING_CA: issuingCaFiles.certificateFile,
+    PEER_ISSUING_CA_KEY: issuingCaFiles.keyFile,
   };
 }
 
 /** PEM texts: an issuing CA and its certificates, in turns for RSA, EC and Ed25519 keys. */
-function issueBundle(certificates: number): readonly string[] {
-  const issuingCa = issueRootCa('CN=Demo Issuing CA,O=Demo,C=SE');
+function issueBundle(certificates: number, issuingCa: Credential): readonly string[] {
   // RSA keys take long to make; a few of them serve all.
   const rsaKeys = Array.from({ length: RSA_KEYS }, KEY_MAKERS.rsa);
   const makers: readonly ((index: number) => KeyObject)[] = [

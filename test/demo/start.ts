@@ -120,6 +120,7 @@ Node-RED runs at ${url}/ (this machine only). Open it and look at
   02 Ping a peer   the CA: the round trip below the ping node, every five seconds
   03 Publish       the CA: certificates on their way; one is revoked every ten seconds
   04 Synchronize   the CA: compares its store with the VA's and pushes what is missing
+  07 Renew         the CA: gives the VA's OCSP signer its certificate, with a new key, before it expires
 
 What the debug nodes show is in the debug sidebar (the bug icon).
 The VA listens for peers at https://localhost:${peerPort}/ejbca/peer/v1
