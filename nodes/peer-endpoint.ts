@@ -8,10 +8,12 @@ import type { Role } from '../lib/auth/role.ts';
 import type { IncomingConnections, IncomingEvent } from '../lib/endpoint/incoming-connections.ts';
 import { PeerServer, type PeerServerOptions } from '../lib/endpoint/peer-server.ts';
 import { PeerError, toPeerError } from '../lib/errors.ts';
+import type { KeyBinding } from '../lib/keybinding/key-binding.ts';
 import type { RemoteAuthenticator } from '../lib/keybinding/remote-authenticator.ts';
 import type { EndpointFacts } from '../lib/overview/incoming-row.ts';
 import { RaQueue } from '../lib/ra/ra-queue.ts';
 import type { CertificateStoreNode } from './certificate-store.ts';
+import type { OcspKeyBindingNode } from './ocsp-keybinding.ts';
 import type { PeerRoleNode } from './peer-role.ts';
 import type { RemoteAuthenticatorNode } from './remote-authenticator.ts';
 import { configNode, numberField, tlsVersionField } from './shared/node-config.ts';
@@ -24,6 +26,8 @@ interface PeerEndpointDef extends NodeDef {
   readonly authenticator: string;
   readonly store: string;
   readonly roles: readonly string[];
+  /** Ids of OCSP key bindings that peers may renew; none in flows of earlier versions. */
+  readonly keyBindings?: readonly string[];
   readonly incoming: boolean;
   /** Whether client certificates must be in the store. */
   readonly requireStored?: boolean;
@@ -203,6 +207,18 @@ function rolesOf(RED: NodeAPI, { roles }: PeerEndpointDef): readonly Role[] {
   return roles.map((id) => configNode<PeerRoleNode>(RED, id, 'peer-role').role());
 }
 
+/**
+ * The bindings that are open, looked up for each request: a token takes a while to open, and a deploy may renew it.
+ *
+ * @throws PeerError ERR_INVALID_CONFIG when two have one name, which access rules could not tell apart
+ */
+function keyBindingsOf(RED: NodeAPI, { keyBindings = [] }: PeerEndpointDef): () => readonly KeyBinding[] {
+  const nodes = keyBindings.map((id) => configNode<OcspKeyBindingNode>(RED, id, 'peer-ocsp-keybinding'));
+  const twice = nodes.find(({ name }, index) => nodes.findIndex((each) => each.name === name) !== index);
+  if (twice !== undefined) throw new PeerError('ERR_INVALID_CONFIG', `Two key bindings have the name "${twice.name}"`);
+  return () => keyBindings.flatMap((id) => (RED.nodes.getNode(id) as OcspKeyBindingNode | null)?.opened() ?? []);
+}
+
 function openServer(RED: NodeAPI, config: PeerEndpointDef, onEvent: (event: IncomingEvent) => void): Opened {
   const port = numberField(config.port, 'Port', { min: 0, max: 65_535 });
   const roles = rolesOf(RED, config);
@@ -225,6 +241,7 @@ function openServer(RED: NodeAPI, config: PeerEndpointDef, onEvent: (event: Inco
     mustBeStored: config.requireStored ?? false,
     isBlocked: (fingerprint) => switchesOf(RED).state.blockedPeers.includes(fingerprint),
     desk: queue,
+    keyBindings: keyBindingsOf(RED, config),
     software: SOFTWARE,
     spoolFolder: join(RED.settings.userDir ?? process.cwd(), 'peer-spool'),
     minTlsVersion: tlsVersionField(config.minTlsVersion),

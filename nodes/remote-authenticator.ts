@@ -1,19 +1,17 @@
 /**
  * Config node: the TLS identity of one side and the CAs it trusts.
  */
-import { readFileSync } from 'node:fs';
 import type { Node, NodeAPI, NodeDef } from 'node-red';
 import { PeerError } from '../lib/errors.ts';
 import type { IdentitySource } from '../lib/keybinding/identity.ts';
 import { RemoteAuthenticator, type TrustEntry } from '../lib/keybinding/remote-authenticator.ts';
 import { readPem } from '../lib/x509/pem.ts';
 import { parseSerialNumber } from '../lib/x509/serial-number.ts';
+import { type CaField, readCas } from './shared/ca-list.ts';
 import { configNode } from './shared/node-config.ts';
 import type { TlsConfigNode } from './shared/tls-config.ts';
 
-interface TrustField {
-  readonly source: 'file' | 'pasted';
-  readonly value: string;
+interface TrustField extends CaField {
   readonly serialNumber: string;
 }
 
@@ -121,19 +119,11 @@ function fromTlsConfig(node: TlsConfigNode): Sources {
   return { identity: { kind: 'pem', certificate: text(cert), key: text(key), passphrase: secret }, trust };
 }
 
-function readTrust({ source, value, serialNumber }: TrustField): readonly TrustEntry[] {
-  const cas = readPem(source === 'file' ? readTrustFile(value) : value);
-  const text = serialNumber?.trim() ?? '';
+function readTrust(field: TrustField): readonly TrustEntry[] {
+  const cas = readCas(field);
+  const text = field.serialNumber?.trim() ?? '';
   if (text === '') return cas.map((caDer) => ({ caDer }));
   const serial = parseSerialNumber(text);
   if (serial === undefined) throw new PeerError('ERR_INVALID_CONFIG', `"${text}" is not a serial number`);
   return cas.map((caDer) => ({ caDer, serialNumber: serial }));
-}
-
-function readTrustFile(file: string): string {
-  try {
-    return readFileSync(file, 'latin1');
-  } catch (cause) {
-    throw new PeerError('ERR_IDENTITY_UNREADABLE', `The trusted CA file ${file} cannot be read`, { cause });
-  }
 }

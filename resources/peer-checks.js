@@ -120,6 +120,11 @@ export function areTrusted(trust) {
   return trust.every(({ value, serialNumber }) => value !== '' && isSerialNumber(serialNumber));
 }
 
+/** Whether a list names at least one CA, and each entry its certificate. */
+export function areCas(cas) {
+  return Array.isArray(cas) && cas.length > 0 && cas.every(({ value }) => value !== '');
+}
+
 /** Whether a text is empty, decimal, or hexadecimal with a letter, a colon or `0x`. */
 export function isSerialNumber(text) {
   const trimmed = text.trim().toLowerCase();

@@ -75,6 +75,18 @@ const EXPECTATIONS: Record<string, (nodeRed: NodeRed) => Promise<void>> = {
     await nodeRed.waitForDebug('sync04report', (yaml: unknown) => /failureCount: 0/.test(String(yaml)));
   },
 
+  '07 Renew the OCSP signer of a VA.json': async (nodeRed) => {
+    await nodeRed.waitForDebug('renew07progress', ({ step }: { step: string }) => step === 'activated');
+    const rows = (outcome: string) => (payload: unknown) => (payload as Rows)[0]?.['outcome'] === outcome;
+    await nodeRed.waitForDebug('renew07result', rows('renewed'));
+    await nodeRed.inject('renew07list');
+    const isOnline = (payload: unknown) => (payload as Rows)[0]?.['operational'] === 'online';
+    const { value } = await nodeRed.waitForDebug('renew07result', isOnline);
+    assert.equal((value as Rows)[0]?.['name'], 'OCSP signer');
+    await nodeRed.inject('renew07daily');
+    await nodeRed.waitForDebug('renew07result', rows('unchanged'));
+  },
+
   '08 Answer the requests of an RA.json': async (nodeRed) => {
     const answered = 'The CA was asked by CN=Demo VA,O=Demo,C=SE to enrol: ';
     await nodeRed.waitForDebug('ra08answer', (payload: unknown) => String(payload).startsWith(answered));

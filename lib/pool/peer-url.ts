@@ -1,9 +1,9 @@
 /**
  * The URL of a peer: a Mustache template over values of the flow, checked after rendering.
  */
-import mustache from 'mustache';
 import { PeerError } from '../errors.ts';
 import { BASE_PATH } from '../protocol/operations.ts';
+import { renderStrictly } from './strict-template.ts';
 
 /**
  * Renders and checks the URL of a peer, e.g. `https://{{VA_HOST}}:8443/ejbca/peer/v1`.
@@ -15,7 +15,7 @@ import { BASE_PATH } from '../protocol/operations.ts';
  * @throws PeerError ERR_INVALID_CONFIG
  */
 export function renderPeerUrl(template: string, values: (name: string) => string | undefined): URL {
-  const text = renderStrictly(template, values).trim();
+  const text = renderStrictly(template, { values, what: 'peer URL' }).trim();
   const url = URL.parse(text);
   if (url === null) throw invalid(text, 'is not a URL');
   if (url.protocol !== 'https:') throw invalid(text, 'is not https: peers speak over mutually authenticated TLS only');
@@ -25,22 +25,6 @@ export function renderPeerUrl(template: string, values: (name: string) => string
   if (path !== '' && path !== BASE_PATH) throw invalid(text, `does not end in ${BASE_PATH}`);
   url.pathname = BASE_PATH;
   return url;
-}
-
-function renderStrictly(template: string, values: (name: string) => string | undefined): string {
-  const view: Record<string, string> = {};
-  try {
-    for (const [kind, name] of mustache.parse(template)) {
-      if (kind === 'text') continue;
-      const value = kind === 'name' || kind === '&' ? values(name) : undefined;
-      if (value === undefined) throw invalid(template, `names {{${name}}}, which has no value`);
-      view[name] = value;
-    }
-    return mustache.render(template, view, {}, { escape: String });
-  } catch (cause) {
-    if (cause instanceof PeerError) throw cause;
-    throw invalid(template, 'is not a template');
-  }
 }
 
 function invalid(text: string, what: string): PeerError {

@@ -73,6 +73,7 @@ function makePki(folder: string, certificates: number): PeerVariables {
     crl,
     makeCrl({ issuer: issuingCa, nextUpdate: validity.notAfter, entries: [{ serialNumber: '4660', reason: 1 }] }),
   );
+  const issuingCaFiles = writePemFiles(folder, 'issuing-ca', issuingCa);
   const vaFiles = writePemFiles(folder, 'va', va);
   return {
     PEER_CA_PKCS12: writePkcs12(folder, 'ca', ca, { passphrase, ca: managementCa }),
@@ -85,6 +86,10 @@ function makePki(folder: string, certificates: number): PeerVariables {
     PEER_CA_STORE: fillStore(join(folder, 'ca.sqlite'), issueBundle(issueRootCa(ISSUING_CA_DN), CERTIFICATES_IN_STORE)),
     PEER_BUNDLE: bundle,
     PEER_CRL: crl,
+    PEER_OCSP_TOKEN: join(folder, 'ocsp.p12'),
+    PEER_OCSP_PASSPHRASE: randomBytes(24).toString('base64url'),
+    PEER_ISSUING_CA: issuingCaFiles.certificateFile,
+    PEER_ISSUING_CA_KEY: issuingCaFiles.keyFile,
   };
 }
 

@@ -132,6 +132,7 @@ Node-RED runs at ${url}/ (this machine only). Open it and look at
   04 Synchronize   the CA: compares its store with the VA's and pushes what is missing
   05 Queue         the CA: publishes by way of its queue, which loses nothing while the VA is away
   06 CRL           a CRL on its way to the VA, which serves it to the public
+  07 Renew         the CA: gives the VA's OCSP signer its certificate, with a new key, before it expires
   08 RA requests   an RA and its CA: open ra/ at this address, or see what the debug nodes show
 
 What the debug nodes show is in the debug sidebar (the bug icon).

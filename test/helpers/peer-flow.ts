@@ -109,3 +109,53 @@ export function endpointNode(id: string, port: number, fields: Fields = {}): Flo
 export function flowNode(id: string, type: string, wires: readonly string[], fields: Fields = {}): FlowNode {
   return { id, z: 'tab', type, name: '', x: 100, y: 100, wires: [wires], ...fields };
 }
+
+/** An OCSP key binding in a file of its own, for one CA. */
+export function keyBindingNode(id: string, tokenFile: string, ca: Credential, fields: Fields = {}): FlowNode {
+  return {
+    id,
+    type: 'peer-ocsp-keybinding',
+    name: nameOf(id),
+    enabled: true,
+    tokenFile,
+    tokenName: '',
+    algorithm: 'P-256',
+    subjectDN: '',
+    cas: [{ source: 'pasted', value: ca.certificatePem }],
+    store: '',
+    nonExisting: 'unknown',
+    responseValidity: 0,
+    maxAge: 0,
+    responderId: 'key',
+    includeSigningCertificate: true,
+    includeChain: true,
+    nonce: true,
+    isDefaultResponder: false,
+    credentials: { passphrase: 'secret' },
+    ...fields,
+  };
+}
+
+/** A certificate authority; which one, the fields say. */
+export function authorityNode(id: string, fields: Fields): FlowNode {
+  return {
+    id,
+    type: 'peer-certificate-authority',
+    name: nameOf(id),
+    kind: 'flow',
+    pkcs12File: '',
+    certificateFile: '',
+    keyFile: '',
+    subject: '',
+    validityDays: 14,
+    url: '',
+    authenticator: '',
+    caName: '',
+    certificateProfile: '',
+    endEntityProfile: '',
+    username: '',
+    timeout: 5,
+    credentials: { passphrase: '', password: '' },
+    ...fields,
+  };
+}
