@@ -8,6 +8,7 @@ import type { PageRequest, RowsOfRequest } from './certificate-store.ts';
 import type { CaQuery, CrlInput, CrlQuery, CrlWriteOptions } from './crl-data.ts';
 import type { CrlKeeper } from './crl-keeper.ts';
 import { EjbcaStore } from './ejbca-store.ts';
+import { PostgresStore } from './postgres-store.ts';
 import type { DueQuestion, MarkListRequest, MarkSelection, SettleCall } from './publisher-queue.ts';
 import { answerRanges, answerRows, askRanges, askRows, type RangeQuestion } from './range-comparison.ts';
 import type { RowFilter } from './row-filter.ts';
@@ -83,12 +84,16 @@ port.on('message', (call: StoreCall) => {
 
 function createEngine(config: StoreConfig): StoreEngine {
   if (config.kind === 'ejbca') return new EjbcaStore(config);
+  if (config.kind === 'postgres') return new PostgresStore(config);
   return new SqliteStore(config.file);
 }
 
 function crls(): CrlKeeper {
   if (engine.crls === undefined)
-    throw new PeerError('ERR_INVALID_CONFIG', `This certificate store (${config.kind}) is read only; it keeps no CRLs`);
+    throw new PeerError(
+      'ERR_INVALID_CONFIG',
+      `This certificate store (${config.kind}) ${config.kind === 'ejbca' ? 'is read only; it ' : ''}keeps no CRLs`,
+    );
   return engine.crls;
 }
 
