@@ -12,13 +12,15 @@ import { bytesOf } from './postgres-row.ts';
 import { storeLock } from './postgres-schema.ts';
 import type { PostgresSession } from './postgres-session.ts';
 import type { BucketRow } from './range-comparison.ts';
-import { BUCKETS, HASH_BYTES, RangeSums } from './range-sums.ts';
+import { BUCKETS, bucketOf, HASH_BYTES, RangeSums } from './range-sums.ts';
 import type { RowFilter } from './row-filter.ts';
 
 /** Buckets made anew in one transaction, during which nobody writes. */
 const BUCKETS_PER_TURN = 512;
 /** Buckets of one statement of a scan. */
 const BUCKETS_PER_SCAN = 1_024;
+/** Most buckets whose rows are read before they are asked for. */
+const MAX_BUCKETS_AHEAD = 64;
 /** Subsets whose sums are remembered between the steps of a comparison. */
 const MAX_REMEMBERED = 4;
 /** While others write there are always marked buckets; those of the beginning are done by then. */
@@ -26,8 +28,8 @@ const MAX_TURNS = Math.ceil(BUCKETS / BUCKETS_PER_TURN);
 
 /** Four bytes as a number. */
 const lane = (column: string, at: number): string =>
-  `(get_byte(${column}, ${at})::BIGINT << 24 | get_byte(${column}, ${at + 1}) << 16 | ` +
-  `get_byte(${column}, ${at + 2}) << 8 | get_byte(${column}, ${at + 3}))`;
+  `(get_byte(${column}, ${at})::BIGINT * 16777216 + get_byte(${column}, ${at + 1}) * 65536 + ` +
+  `get_byte(${column}, ${at + 2}) * 256 + get_byte(${column}, ${at + 3}))`;
 const sum = (column: string, at: number, condition = 'TRUE'): string =>
   `coalesce(mod(sum(${lane(column, at)}) FILTER (WHERE ${condition}), 4294967296), 0)::BIGINT`;
 
@@ -61,6 +63,15 @@ interface Kept {
   version: number;
 }
 
+/** Rows of some buckets, for one call: its filter and scope are objects of its own. */
+interface Ahead {
+  readonly filter: RowFilter;
+  readonly within: CaScope;
+  /** Behind the last of the buckets. */
+  readonly end: number;
+  readonly rows: ReadonlyMap<number, readonly BucketRow[]>;
+}
+
 /** Sums over one database. */
 export class PostgresSums {
   readonly #reading: PostgresConnection;
@@ -68,6 +79,7 @@ export class PostgresSums {
   readonly #remembered = new Map<string, RangeSums>();
   #kept: Kept | undefined;
   #issuers: Issuers | undefined;
+  #ahead: Ahead | undefined;
 
   constructor(reading: PostgresConnection, writing: PostgresConnection) {
     this.#reading = reading;
@@ -97,22 +109,45 @@ export class PostgresSums {
   async bucketRows(filter: RowFilter, within: CaScope, bucket: number): Promise<readonly BucketRow[]> {
     // Those of the beginning of the comparison: buckets are asked for by the thousand.
     this.#issuers ??= await this.#reading.use(readIssuers);
+    const former = this.#ahead?.filter === filter && this.#ahead.within === within ? this.#ahead : undefined;
+    const known = former?.rows.get(bucket);
+    if (known !== undefined) return known;
+    // Buckets that differ lie side by side when much does: who goes on where the last ones ended gets more at a time.
+    const count = former?.end === bucket ? Math.min(former.rows.size * 2, MAX_BUCKETS_AHEAD) : 1;
+    const end = Math.min(bucket + count, BUCKETS);
     const condition = conditionOf(filter, within, this.#issuers, false);
+    const rows = await this.#readBuckets(condition, { first: bucket, end, withCertificate: filter.withCertificate });
+    this.#ahead = { filter, within, end, rows };
+    return rows.get(bucket) ?? [];
+  }
+
+  async #readBuckets(
+    condition: string,
+    {
+      first,
+      end,
+      withCertificate,
+    }: { readonly first: number; readonly end: number; readonly withCertificate: boolean },
+  ): Promise<ReadonlyMap<number, readonly BucketRow[]>> {
     const sql =
       `SELECT fingerprint, digest, ${HAS_BODY} FROM CertificateData WHERE ${IN_RANGE} ` +
       `${condition && `AND ${condition}`} ORDER BY fingerprint`;
-    const rows = await this.#reading.use((session) => session.query(sql, [startOf(bucket), startOf(bucket + 1)]));
-    return rows.map(([fingerprint, digest, hasBody]) => {
+    const rows = await this.#reading.use((session) => session.query(sql, [startOf(first), startOf(end)]));
+    const byBucket = new Map<number, BucketRow[]>();
+    for (let bucket = first; bucket < end; bucket++) byBucket.set(bucket, []);
+    for (const [name, digest, hasBody] of rows) {
+      const fingerprint = bytesOf(name);
       const hash = bytesOf(digest);
-      if (filter.withCertificate && hasBody === true) hash[HASH_BYTES - 1] = (hash[HASH_BYTES - 1] ?? 0) ^ 1;
-      return { fingerprint: bytesOf(fingerprint), hash };
-    });
+      if (withCertificate && hasBody === true) hash[HASH_BYTES - 1] = (hash[HASH_BYTES - 1] ?? 0) ^ 1;
+      byBucket.get(bucketOf(fingerprint))?.push({ fingerprint, hash });
+    }
+    return byBucket;
   }
 
   /** One pass in pieces, other reads in between. */
   async #scan(condition: string, withCertificate: boolean): Promise<RangeSums> {
     const sums = new RangeSums();
-    const bucket = '(get_byte(fingerprint, 0) << 8 | get_byte(fingerprint, 1))';
+    const bucket = 'get_byte(fingerprint, 0) * 256 + get_byte(fingerprint, 1)';
     const sql = `SELECT ${bucket}, ${SUMS} FROM CertificateData WHERE ${IN_RANGE} AND ${condition} GROUP BY 1`;
     for (let first = 0; first < BUCKETS; first += BUCKETS_PER_SCAN) {
       const bounds = [startOf(first), startOf(first + BUCKETS_PER_SCAN)];
