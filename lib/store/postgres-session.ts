@@ -30,18 +30,22 @@ const SETTINGS = `
 /** A value of a statement; arrays become arrays of PostgreSQL. */
 export type SqlValue = string | number | boolean | Uint8Array | null | readonly SqlValue[];
 
+type CopyFrom = typeof import('pg-copy-streams').from;
+
 /** Values of one row in the order of the SELECT: whole numbers, truth values, texts; bytes as `\x` and digits. */
 export type PostgresRow = readonly unknown[];
 
 /** Statements of one connection. Every call throws what the driver throws. */
 export class PostgresSession {
   readonly #client: Client;
+  readonly #copyFrom: CopyFrom;
   readonly #name: string;
   #lost: unknown;
   #warning: string | undefined;
 
-  constructor(client: Client, name: string) {
+  constructor(client: Client, copyFrom: CopyFrom, name: string) {
     this.#client = client;
+    this.#copyFrom = copyFrom;
     this.#name = name;
     client.on('error', (error) => this.destroy(error));
     client.on('end', () => this.destroy(new Error('The connection was ended')));
@@ -64,9 +68,8 @@ export class PostgresSession {
 
   /** Copies into a table what is encoded in the binary form of COPY. */
   async copy(into: string, chunks: Iterable<Uint8Array>): Promise<void> {
-    const { from } = await loadDriver('pg-copy-streams', async () => (await import('pg-copy-streams')).default);
     await this.#inTime(() =>
-      pipeline(Readable.from(chunks), this.#client.query(from(`COPY ${into} FROM STDIN (FORMAT binary)`))),
+      pipeline(Readable.from(chunks), this.#client.query(this.#copyFrom(`COPY ${into} FROM STDIN (FORMAT binary)`))),
     );
   }
 
@@ -132,7 +135,9 @@ export async function openSession(server: DatabaseServer): Promise<PostgresSessi
   const late = new PeerError('ERR_STORE_UNAVAILABLE', `The ${name} did not answer within ${CONNECT_TIMEOUT_MS} ms`);
   const timer = setTimeout(() => abort.abort(late), CONNECT_TIMEOUT_MS);
   try {
-    const session = new PostgresSession(await openClient(server, abort.signal), name);
+    // At once, though only many rows need it: what is missing is told at the deploy.
+    const { from } = await loadDriver('pg-copy-streams', async () => (await import('pg-copy-streams')).default);
+    const session = new PostgresSession(await openClient(server, abort.signal), from, name);
     await session.query(SETTINGS);
     return session;
   } catch (error) {
