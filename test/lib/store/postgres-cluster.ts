@@ -2,7 +2,7 @@
  * A PostgreSQL server of a test's own, to be stopped and started at will.
  */
 import { execFileSync } from 'node:child_process';
-import { chownSync, existsSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
+import { chownSync, existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -27,6 +27,7 @@ export function reasonForNoCluster(): string | undefined {
 export class PostgresCluster {
   readonly config: PostgresConfig;
   readonly #folder: string;
+  #disk: string | undefined;
 
   private constructor(folder: string, port: number) {
     this.#folder = folder;
@@ -62,8 +63,24 @@ export class PostgresCluster {
     this.#run('pg_ctl', '-D', join(this.#folder, 'data'), '-m', 'immediate', '-w', 'stop');
   }
 
+  /** A folder on a small disk for a tablespace; undefined = this user may not mount. */
+  smallDisk(): string | undefined {
+    const disk = join(this.#folder, 'disk');
+    mkdirSync(disk);
+    try {
+      execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=24m,mode=0777', 'tmpfs', disk], { stdio: 'pipe' });
+    } catch {
+      return undefined;
+    }
+    this.#disk = disk;
+    execFileSync('chown', ['postgres', disk]);
+    execFileSync('chmod', ['0700', disk]);
+    return disk;
+  }
+
   drop(): void {
     if (existsSync(join(this.#folder, 'data', 'postmaster.pid'))) this.stop();
+    if (this.#disk !== undefined) execFileSync('umount', ['-l', this.#disk]);
     rmSync(this.#folder, { recursive: true, force: true });
   }
 

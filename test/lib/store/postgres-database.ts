@@ -8,7 +8,7 @@ import type { PostgresConfig } from '../../../lib/store/postgres-connection.ts';
 const SERVER = { host: '127.0.0.1', port: 5432, user: 'postgres' } as const;
 
 /** Why there is no server; undefined = there is one. */
-export async function reasonToSkip(): Promise<string | undefined> {
+async function reasonToSkip(): Promise<string | undefined> {
   try {
     await query('SELECT 1');
     return undefined;

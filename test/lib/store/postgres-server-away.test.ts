@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { randomBytes } from 'node:crypto';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { CertificateStore } from '../../../lib/store/certificate-store.ts';
 import type { PostgresConfig } from '../../../lib/store/postgres-connection.ts';
@@ -8,7 +9,7 @@ import { ALL_CAS } from '../../../lib/x509/ca-scope.ts';
 import { PostgresCluster, reasonForNoCluster } from './postgres-cluster.ts';
 import { PostgresDatabases, query, skipWithoutServer } from './postgres-database.ts';
 import { sumsAreRight } from './postgres-recount.ts';
-import { fingerprint, row, stream } from './rows.ts';
+import { fingerprint, row, rowWithBody, stream } from './rows.ts';
 
 const PATIENCE_MS = 20_000;
 
@@ -155,5 +156,28 @@ describe('PostgreSQL store whose server goes away', function () {
     await first.count();
     await assert.rejects(second.count(), { code: 'ERR_STORE_UNAVAILABLE', message: /no connection left/ });
     await Promise.all([first.close(), second.close()]);
+  });
+
+  it('says that the disk is full, and goes on once there is room', async function () {
+    const { config } = cluster as PostgresCluster;
+    const disk = cluster?.smallDisk();
+    if (disk === undefined) {
+      (this.test as Mocha.Runnable).title += ' (skipped: this user may not mount)';
+      return this.skip();
+    }
+    await query(`CREATE TABLESPACE small LOCATION '${disk}'`, config);
+    await query('CREATE DATABASE small TABLESPACE small', config);
+    const small = { ...config, database: 'small' };
+    const store = new WorkerStore(small);
+    await store.writeRows([stream(row(0))], ALL_CAS);
+    await query('CREATE TABLE Filler AS SELECT repeat(md5(random()::TEXT), 30) FROM generate_series(1, 5000)', small);
+    const bodies = () => Array.from({ length: 8_000 }, () => rowWithBody(randomBytes(1_200)));
+    await assert.rejects(store.writeRows([stream(...bodies())], ALL_CAS), { code: 'ERR_STORE_FULL' });
+    assert.equal((await store.count()).total, 1);
+    await query('DROP TABLE Filler', small);
+    await query('CHECKPOINT', small);
+    assert.equal((await store.writeRows([stream(row(1))], ALL_CAS)).verdicts, 's');
+    await sumsAreRight(store, small);
+    await store.close();
   });
 });
