@@ -39,9 +39,17 @@ const FAILURES = {
   ERR_STORE_UNAVAILABLE: { status: 503, title: 'The certificate store cannot be used', retryable: true },
   ERR_STORE_FULL: { status: 507, title: 'The disk of the certificate store is full', retryable: true },
   ERR_STORE_NOT_A_DATABASE: { status: 500, title: 'The store file is not a certificate store', retryable: false },
+  ERR_KEY_BINDING_UNKNOWN: { status: 404, title: 'No such key binding', retryable: false },
+  ERR_CRYPTO_TOKEN_UNAVAILABLE: { status: 503, title: 'The crypto token cannot be used', retryable: true },
+  ERR_CERTIFICATE_REFUSED: { status: 422, title: 'The key binding does not take the certificate', retryable: false },
+  ERR_NOT_ISSUED: { status: 502, title: 'The CA did not issue the certificate', retryable: false },
   ERR_OVERLOADED: { status: 503, title: 'Too much work at once', retryable: true },
   ERR_TASK_RUNNING: { status: 409, title: 'The task is running already', retryable: false },
   ERR_CANCELLED: { status: 499, title: 'The task was cancelled', retryable: false },
+  ERR_RA_NO_CA: { status: 503, title: 'No CA is listening for such requests', retryable: true },
+  ERR_RA_NOT_STARTED: { status: 504, title: 'No CA took the request before its deadline', retryable: true },
+  ERR_RA_NO_ANSWER: { status: 504, title: 'The CA did not answer the request before its deadline', retryable: true },
+  ERR_RA_CA_LOST: { status: 502, title: 'The CA that took the request is gone', retryable: true },
   ERR_INTERNAL: { status: 500, title: 'Internal error', retryable: true },
 } as const satisfies Record<string, Failure>;
 

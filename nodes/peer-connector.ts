@@ -5,10 +5,14 @@ import type { Node, NodeAPI, NodeDef } from 'node-red';
 import { PeerError, toPeerError } from '../lib/errors.ts';
 import type { RemoteAuthenticator } from '../lib/keybinding/remote-authenticator.ts';
 import type { ConnectorFacts } from '../lib/overview/outgoing-row.ts';
-import { ConnectionPool, type PoolFacts } from '../lib/pool/connection-pool.ts';
+import { ConnectionPool, type PoolFacts, type PoolOptions } from '../lib/pool/connection-pool.ts';
 import { PeerClient } from '../lib/pool/peer-client.ts';
 import { renderPeerUrl } from '../lib/pool/peer-url.ts';
+import { RA_WAIT_MS } from '../lib/protocol/ra-messages.ts';
 import { PeerPublisher } from '../lib/publisher/peer-publisher.ts';
+import { RaReception } from '../lib/ra/ra-reception.ts';
+import type { RaWorkerState } from '../lib/ra/ra-worker.ts';
+import type { PeerRoleNode } from './peer-role.ts';
 import type { RemoteAuthenticatorNode } from './remote-authenticator.ts';
 import { configNode, numberField, tlsVersionField } from './shared/node-config.ts';
 import { switchesOf } from './shared/switches.ts';
@@ -21,6 +25,12 @@ interface PeerConnectorDef extends NodeDef {
   readonly connectTimeoutMs: number | string;
   readonly requestTimeoutMs: number | string;
   readonly minTlsVersion: string;
+  /** Process incoming requests: fetch and answer the requests of an RA. */
+  readonly raEnabled?: boolean;
+  readonly raMinimum?: number | string;
+  readonly raMaximum?: number | string;
+  /** Role of the RA at this CA. */
+  readonly raRole?: string;
 }
 
 /** What other nodes use of a connector. Every part throws the connector's own error while it is not usable. */
@@ -33,6 +43,10 @@ export interface PeerConnectorNode extends Node {
   facts(): PoolFacts;
   /** What the overview shows; never throws. */
   overviewFacts(): ConnectorFacts;
+  /** Where to listen for the requests of an RA. @throws PeerError ERR_CONNECTOR_DISABLED, ERR_INVALID_CONFIG when off */
+  raReception(): RaReception;
+  /** undefined while nobody listens for requests of an RA. */
+  raState(): RaWorkerState | undefined;
   reset(): void;
 }
 
@@ -41,7 +55,13 @@ interface Parts {
   readonly pool: ConnectionPool;
   readonly client: PeerClient;
   readonly publisher: PeerPublisher;
+  readonly reception: RaReception;
 }
+
+/** Beside the time for which the RA holds a call open. */
+const ANSWER_MS = 5_000;
+/** So that connections beyond the minimum are gone within a minute of idleness. */
+const RA_KEEP_ALIVE_MS = 30_000;
 
 export default function (RED: NodeAPI): void {
   function PeerConnector(this: PeerConnectorNode, config: PeerConnectorDef): void {
@@ -61,21 +81,32 @@ export default function (RED: NodeAPI): void {
       if (parts instanceof PeerError) throw parts;
       return parts;
     };
-    const endSwitches = parts instanceof PeerError ? () => undefined : followSwitches(RED, this.id, config, parts.pool);
+    const endSwitches = parts instanceof PeerError ? () => undefined : followSwitches(RED, this, config, parts);
     Object.assign(this, {
       url: config.url,
       users: {},
       client: () => usable().client,
       publisher: () => usable().publisher,
       facts: () => usable().pool.facts(),
-      reset: () => usable().pool.reset(),
+      raReception: () => {
+        if (!config.enabled) throw new PeerError('ERR_CONNECTOR_DISABLED', 'The peer connector is disabled');
+        if (!config.raEnabled) {
+          throw new PeerError('ERR_INVALID_CONFIG', 'The peer connector does not process incoming requests');
+        }
+        return usable().reception;
+      },
+      raState: () => usable().reception.state(),
+      reset: () => {
+        usable().pool.reset();
+        usable().reception.reset();
+      },
       overviewFacts: () => overviewFactsOf(this, config, parts),
     });
     this.on('close', (_removed: boolean, done: () => void) => {
       endSwitches();
       if (parts instanceof PeerError) return done();
       parts.authenticator.close();
-      parts.pool.close().then(done, done);
+      Promise.all([parts.reception.close(), parts.pool.close()]).then(() => done(), done);
     });
   }
 
@@ -83,11 +114,14 @@ export default function (RED: NodeAPI): void {
 }
 
 /** Enabled is who is so in its dialog, by the global switch and by its own switch in the overview. */
-function followSwitches(RED: NodeAPI, id: string, config: PeerConnectorDef, pool: ConnectionPool): () => void {
+function followSwitches(RED: NodeAPI, node: Node, config: PeerConnectorDef, parts: Parts): () => void {
+  const { pool, reception } = parts;
   const switches = switchesOf(RED);
   const apply = (): void => {
-    if (config.enabled && switches.isConnectorAllowed(id)) pool.enable();
+    const isAllowed = config.enabled && switches.isConnectorAllowed(node.id);
+    if (isAllowed) pool.enable();
     else void pool.disable();
+    reception.allow(isAllowed).catch((error: unknown) => node.error(toPeerError(error).message));
   };
   apply();
   return switches.onChange(apply);
@@ -122,5 +156,28 @@ function openParts(RED: NodeAPI, config: PeerConnectorDef): Parts {
   ).open();
   const pool = new ConnectionPool(options, authenticator);
   const client = new PeerClient(pool);
-  return { authenticator, pool, client, publisher: new PeerPublisher(client) };
+  const reception = openReception(RED, config, (more) => new ConnectionPool({ ...options, ...more }, authenticator));
+  return { authenticator, pool, client, publisher: new PeerPublisher(client), reception };
+}
+
+function openReception(
+  RED: NodeAPI,
+  config: PeerConnectorDef,
+  openPool: (options: Partial<PoolOptions>) => ConnectionPool,
+): RaReception {
+  const minimum = numberField(config.raMinimum ?? 2, 'Minimum of parallel requests', { min: 1, max: 100 });
+  const maximum = numberField(config.raMaximum ?? 10, 'Maximum of parallel requests', { min: minimum, max: 100 });
+  return new RaReception({
+    // One more for signs of life while all others are in use.
+    openPool: () =>
+      openPool({
+        maxConnections: maximum + 1,
+        requestTimeoutMs: RA_WAIT_MS + ANSWER_MS,
+        keepAliveMs: RA_KEEP_ALIVE_MS,
+      }),
+    minimum,
+    maximum,
+    // Looked up for every request: a role that is changed counts at once.
+    roles: () => [configNode<PeerRoleNode>(RED, config.raRole, 'peer-role').role()],
+  });
 }

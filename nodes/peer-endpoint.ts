@@ -7,9 +7,10 @@ import type { Node, NodeAPI, NodeDef } from 'node-red';
 import type { Role } from '../lib/auth/role.ts';
 import type { IncomingConnections, IncomingEvent } from '../lib/endpoint/incoming-connections.ts';
 import { PeerServer, type PeerServerOptions } from '../lib/endpoint/peer-server.ts';
-import { toPeerError } from '../lib/errors.ts';
+import { PeerError, toPeerError } from '../lib/errors.ts';
 import type { RemoteAuthenticator } from '../lib/keybinding/remote-authenticator.ts';
 import type { EndpointFacts } from '../lib/overview/incoming-row.ts';
+import { RaQueue } from '../lib/ra/ra-queue.ts';
 import type { CertificateStoreNode } from './certificate-store.ts';
 import type { PeerRoleNode } from './peer-role.ts';
 import type { RemoteAuthenticatorNode } from './remote-authenticator.ts';
@@ -27,6 +28,8 @@ interface PeerEndpointDef extends NodeDef {
   /** Whether client certificates must be in the store. */
   readonly requireStored?: boolean;
   readonly minTlsVersion: string;
+  /** RA requests that may wait for a CA. */
+  readonly raMaxWaiting?: number | string;
 }
 
 /** What other nodes use of an endpoint. */
@@ -42,6 +45,8 @@ export interface PeerEndpointNode extends Node {
   setBlocked(fingerprint: string, isBlocked: boolean): void;
   /** What the overview shows; never throws. */
   overviewFacts(): EndpointFacts;
+  /** Where CAs fetch requests. @throws PeerError ERR_RA_NO_CA while nobody can come in */
+  raQueue(): RaQueue;
 }
 
 export default function (RED: NodeAPI): void {
@@ -63,6 +68,7 @@ export default function (RED: NodeAPI): void {
         error: listener.failure,
         peers: listener.incoming?.list() ?? [],
       }),
+      raQueue: () => listener.queue(),
     });
     const onSwitch = (): void => {
       // At once: whoever refuses a peer sees it refused.
@@ -108,6 +114,12 @@ class Listener {
 
   get incoming(): IncomingConnections | undefined {
     return this.#opened?.server.incoming;
+  }
+
+  /** @throws PeerError ERR_RA_NO_CA while nobody can come in */
+  queue(): RaQueue {
+    if (this.#opened !== undefined) return this.#opened.queue;
+    throw new PeerError('ERR_RA_NO_CA', 'The peer endpoint does not listen, so no CA can come');
   }
 
   /** Listens or not, with the roles as they are now. */
@@ -182,6 +194,7 @@ class Listener {
 
 interface Opened {
   readonly server: PeerServer;
+  readonly queue: RaQueue;
   readonly authenticator: RemoteAuthenticator;
   close(): Promise<void>;
 }
@@ -196,12 +209,14 @@ function openServer(RED: NodeAPI, config: PeerEndpointDef, onEvent: (event: Inco
   const store = config.store
     ? configNode<CertificateStoreNode>(RED, config.store, 'peer-certificate-store').store()
     : undefined;
+  const maxWaiting = numberField(config.raMaxWaiting ?? 1_000, 'Waiting RA requests', { min: 1, max: 10_000 });
   const authenticator = configNode<RemoteAuthenticatorNode>(
     RED,
     config.authenticator,
     'peer-remote-authenticator',
   ).open();
-  const server = createServer({
+  const queue = new RaQueue({ maxWaiting });
+  const options: PeerServerOptions = {
     port,
     ...(config.host.trim() !== '' && { host: config.host.trim() }),
     authenticator,
@@ -209,27 +224,32 @@ function openServer(RED: NodeAPI, config: PeerEndpointDef, onEvent: (event: Inco
     ...(store !== undefined && { store }),
     mustBeStored: config.requireStored ?? false,
     isBlocked: (fingerprint) => switchesOf(RED).state.blockedPeers.includes(fingerprint),
+    desk: queue,
     software: SOFTWARE,
     spoolFolder: join(RED.settings.userDir ?? process.cwd(), 'peer-spool'),
     minTlsVersion: tlsVersionField(config.minTlsVersion),
     onEvent,
-  });
+  };
+  const server = createServer(options, queue);
   return {
     server,
+    queue,
     authenticator,
     close: () => {
       authenticator.close();
+      queue.close();
       return server.close();
     },
   };
 }
 
 /** An identity that can't be read leaves nothing behind that watches its files. */
-function createServer(options: PeerServerOptions): PeerServer {
+function createServer(options: PeerServerOptions, queue: RaQueue): PeerServer {
   try {
     return new PeerServer(options);
   } catch (error) {
     options.authenticator.close();
+    queue.close();
     throw error;
   }
 }

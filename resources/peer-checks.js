@@ -43,8 +43,10 @@ export const ACCESS_RULES = [
   '/ra_slave/manage',
   '/ra_master',
   '/ra_master/invoke_api',
+  '/ra_master/request',
   '/ra_functionality',
   '/ra_functionality/create_end_entity',
+  '/ra_functionality/edit_end_entity',
   '/ra_functionality/revoke_end_entity',
   '/ra_functionality/view_end_entity',
   '/ca_functionality',
@@ -62,6 +64,7 @@ export const NAMED_ACCESS_RULES = [
   '/cryptotoken/modify',
   '/cryptotoken/use',
   '/cryptotoken/keys/generate',
+  '/ra_master/request',
 ];
 
 const PUBLISH = ['/peerincoming', '/peerpublish/writecert', '/peerpublish/writecrl', '/ca'];

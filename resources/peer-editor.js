@@ -27,9 +27,13 @@ export function validator(isValid, reason, values) {
   };
 }
 
-/** A validator for a whole number. */
-function wholeNumber(reason, min, max) {
-  return validator((value) => checks.isWholeNumber(value, min, max), reason, { min, max });
+/**
+ * A validator for a whole number.
+ *
+ * @param initial what the runtime takes where a flow was made before there was this field
+ */
+function wholeNumber(reason, min, max, initial) {
+  return validator((value) => checks.isWholeNumber(value ?? initial, min, max), reason, { min, max });
 }
 
 /** A validator for a reference to one config node that is there and complete. */

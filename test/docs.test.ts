@@ -4,6 +4,7 @@
 import assert from 'node:assert/strict';
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { ACCESS_RULES } from '../lib/auth/access-rules.ts';
+import { REQUEST_RULES } from '../lib/auth/request-rules.ts';
 import { failureOf, PEER_ERROR_CODES } from '../lib/errors.ts';
 import { OPERATIONS, type Operation } from '../lib/protocol/operations.ts';
 import { anchorsOf, codesIn, linksIn, tableOf } from './helpers/markdown.ts';
@@ -65,8 +66,10 @@ describe('documents', () => {
     });
 
     it('names the operations that ask for each rule', () => {
-      const rulesOf = ({ rules, recordRule }: Operation): readonly string[] =>
-        recordRule === undefined ? rules : [...rules, recordRule.replace('/[name]', '')];
+      const rulesOf = ({ rules, recordRule }: Operation): readonly string[] => [
+        ...rules,
+        ...[recordRule ?? []].flat().map((rule) => rule.replace(/\/\[\w+\]$/, '')),
+      ];
       for (const row of rows) {
         const [path = ''] = codesIn(row['Rule'] ?? '');
         const askedBy = ALL_OPERATIONS.filter((operation) => rulesOf(operation).includes(path));
@@ -91,6 +94,20 @@ describe('documents', () => {
       );
       const known = ACCESS_RULES.map(({ path }) => path);
       for (const rule of Object.values(ROLE_TEMPLATES).flat()) assert.ok(known.includes(rule), rule);
+    });
+  });
+
+  describe('access-rules.md on RA requests', () => {
+    it('has every type with the rules it needs', () => {
+      assert.deepEqual(
+        Object.fromEntries(
+          tableOf(read('docs/access-rules.md'), 'Type').map((row) => [
+            codesIn(row['Type'] ?? '')[0],
+            codesIn(row['Needs beside `/ra_master/invoke_api`'] ?? ''),
+          ]),
+        ),
+        REQUEST_RULES,
+      );
     });
   });
 

@@ -14,7 +14,18 @@ import { freePort, type NodeRed, startNodeRed } from './helpers/node-red.ts';
 const BUNDLED = 30;
 /** Of `@flowfuse/node-red-dashboard`; examples that use them say so in their name. */
 const DASHBOARD = / \(FlowFuse Dashboard 2\)\.json$/;
-const CORE_TYPES = ['tab', 'comment', 'inject', 'debug', 'catch', 'function', 'file in'];
+const CORE_TYPES = [
+  'tab',
+  'comment',
+  'inject',
+  'debug',
+  'catch',
+  'function',
+  'file in',
+  'http in',
+  'http response',
+  'template',
+];
 
 let publicPort = '';
 
@@ -62,6 +73,19 @@ const EXPECTATIONS: Record<string, (nodeRed: NodeRed) => Promise<void>> = {
     assert.equal((value as Numbers).total, rows);
     await nodeRed.waitForDebug('sync04progress', (percent: unknown) => percent === 100);
     await nodeRed.waitForDebug('sync04report', (yaml: unknown) => /failureCount: 0/.test(String(yaml)));
+  },
+
+  '08 Answer the requests of an RA.json': async (nodeRed) => {
+    const answered = 'The CA was asked by CN=Demo VA,O=Demo,C=SE to enrol: ';
+    await nodeRed.waitForDebug('ra08answer', (payload: unknown) => String(payload).startsWith(answered));
+    await nodeRed.waitForDebug('ra08state', ({ state }: { state: string }) => state === 'idle');
+    const page = await fetch(`${nodeRed.url}/ra/`);
+    assert.match(await page.text(), /<form method="post" action="enrol">/);
+    const response = await fetch(`${nodeRed.url}/ra/enrol`, {
+      method: 'POST',
+      body: new URLSearchParams({ csr: 'abc' }),
+    });
+    assert.equal(await response.text(), `${answered}3 characters`);
   },
 
   '09 Watch peers with core nodes.json': async (nodeRed) => {
@@ -133,13 +157,15 @@ describe('examples', () => {
   let nodeRed: NodeRed;
 
   before(async () => {
-    const port = await freePort();
+    const [port, raPort] = [await freePort(), await freePort()];
+    const ra = { PEER_RA_PORT: String(raPort), PEER_RA_URL: `https://localhost:${raPort}/ejbca/peer/v1` };
     const url = `https://localhost:${port}/ejbca/peer/v1`;
     const env = {
       ...demoPki(folder, BUNDLED),
       PEER_PORT: String(port),
       PEER_URL: url,
       PEER_PUBLIC_PORT: String(await freePort()),
+      ...ra,
     };
     publicPort = env.PEER_PUBLIC_PORT;
     nodeRed = await startNodeRed({ env });

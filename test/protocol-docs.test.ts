@@ -10,14 +10,17 @@ import { promisify } from 'node:util';
 import { decode, encode as encodeCbor } from 'cborg';
 import { parse as parseYaml } from 'yaml';
 import { PEER_ERROR_CODES } from '../lib/errors.ts';
+import type { KeyBinding } from '../lib/keybinding/key-binding.ts';
 import { BASE_PATH, OPERATIONS, type Operation, PROTOCOL_VERSION } from '../lib/protocol/operations.ts';
+import { RaQueue } from '../lib/ra/ra-queue.ts';
 import { CborWriter } from '../lib/store/cbor.ts';
 import { faultOf, ROW_ITEMS, type RowColumns, readRows, toColumns, writeRow } from '../lib/store/certificate-row.ts';
 import { STATUS_CHOICES } from '../lib/store/row-filter.ts';
 import { WorkerStore } from '../lib/store/worker-store.ts';
 import { anchorsOf, type CodeBlock, codeBlocks, codesIn, tableOf } from './helpers/markdown.ts';
-import { writePemFiles } from './helpers/test-pki.ts';
-import { startTwoPeers, type TwoPeers } from './helpers/two-peers.ts';
+import { openBinding } from './helpers/ocsp-binding.ts';
+import { issueRootCa, writePemFiles } from './helpers/test-pki.ts';
+import { caRole, startTwoPeers, type TwoPeers } from './helpers/two-peers.ts';
 
 const read = (path: string): string => readFileSync(new URL(`../${path}`, import.meta.url), 'utf8');
 const ALL_OPERATIONS: readonly (Operation & { readonly name: string })[] = Object.entries(OPERATIONS).map(
@@ -39,7 +42,7 @@ describe('the written protocol', () => {
           method: row['Method'],
           path: codesIn(row['Path'] ?? '')[0],
           rules: codesIn(row['Access rules'] ?? ''),
-          recordRule: codesIn(row['Per certificate'] ?? '')[0],
+          recordRule: oneOrAll(codesIn(row['Per certificate'] ?? '')),
           requestType: codesIn(row['Request'] ?? '')[0],
           maxBodyBytes: Number(row['Largest request']),
           answerType: codesIn(row['Answer'] ?? '')[0],
@@ -164,19 +167,28 @@ describe('the written protocol', () => {
     const store = new WorkerStore({ kind: 'sqlite', file: join(folder, 'va.sqlite') });
     const blocks = codeBlocks(read('docs/protocol.md'));
     let peers: TwoPeers;
+    let desk: RaQueue | undefined;
+    let binding: KeyBinding;
 
     before(async function () {
       if (spawnSync('curl', ['--version']).error !== undefined) {
         console.log('      skipped: no curl');
         this.skip();
       }
-      peers = await startTwoPeers({ store });
+      desk = new RaQueue();
+      const issuingCa = issueRootCa('CN=Issuing CA 1');
+      binding = await openBinding(folder, [issuingCa], { name: 'OCSP signer 1', subjectDN: 'CN=OCSP signer 1' });
+      const endpoint = { desk, keyBindings: () => [binding] };
+      peers = await startTwoPeers({ store, endpoint, roles: [caRole({ '/': 'allow' })] });
+      writePemFiles(folder, 'issuing-ca', issuingCa);
       writePemFiles(folder, 'management-ca', peers.pki.managementCa);
       writePemFiles(folder, 'ca-1', peers.pki.caClient);
     });
 
     after(async () => {
+      desk?.close();
       await peers?.close();
+      await binding?.close();
       await store.close();
       rmSync(folder, { recursive: true });
     });
@@ -233,7 +245,7 @@ interface OpenApi {
 interface OpenApiOperation {
   readonly operationId: string;
   readonly 'x-access-rules': readonly string[];
-  readonly 'x-record-rule'?: string;
+  readonly 'x-record-rule'?: string | readonly string[];
   readonly 'x-max-body-bytes': number;
   readonly requestBody?: { readonly content: object };
   readonly responses: Readonly<Record<string, { readonly content?: object }>>;
@@ -260,6 +272,11 @@ const ROW: RowColumns = toColumns({
   username: 'sixteen',
   certificate: null,
 });
+
+/** One rule stands alone in the table of operations, several in a list. */
+function oneOrAll(rules: readonly string[]): string | readonly string[] | undefined {
+  return rules.length > 1 ? rules : rules[0];
+}
 
 function encode(row: RowColumns): Uint8Array {
   const writer = new CborWriter();

@@ -45,13 +45,15 @@ export const ACCESS_RULES: readonly AccessRule[] = [
   plain('/ra_slave/manage', 'keep long-hanging connections and fetch RA requests'),
   plain('/ra_master', 'what an RA may ask of a CA'),
   plain('/ra_master/invoke_api', 'have requests worked on'),
-  plain('/ra_functionality', 'what an RA administrator may do with end entities'),
-  plain('/ra_functionality/create_end_entity', 'enrol'),
-  plain('/ra_functionality/revoke_end_entity', 'revoke'),
-  plain('/ra_functionality/view_end_entity', 'search for end entities'),
-  plain('/ca_functionality', 'what an RA administrator may do with certificates'),
-  plain('/ca_functionality/create_certificate', 'have certificates issued'),
-  plain('/ca_functionality/view_certificate', 'search for certificates'),
+  named('/ra_master/request', 'have requests of a type worked on for which no rule below stands'),
+  plain('/ra_functionality', 'what an RA does with end entities'),
+  plain('/ra_functionality/create_end_entity', 'enrol an end entity'),
+  plain('/ra_functionality/edit_end_entity', 'renew the certificate of an end entity'),
+  plain('/ra_functionality/revoke_end_entity', 'revoke the certificates of an end entity'),
+  plain('/ra_functionality/view_end_entity', 'look for end entities'),
+  plain('/ca_functionality', 'what a CA does with certificates'),
+  plain('/ca_functionality/create_certificate', 'have a certificate issued'),
+  plain('/ca_functionality/view_certificate', 'see a certificate and its status'),
 ];
 
 const PLAIN_PATHS = new Set(ACCESS_RULES.map((rule) => rule.path));

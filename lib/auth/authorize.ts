@@ -48,3 +48,20 @@ export function caScopeOf(roles: readonly Role[]): CaScope {
     named: Object.fromEntries(names.map((path) => [path.slice(CA_PREFIX.length), isAuthorized(roles, path)])),
   };
 }
+
+/**
+ * One role that allows a resource exactly where both sides allow it.
+ *
+ * The verdict on a resource depends on the nearest rules above it, so asking both sides about every
+ * rule that either has is enough.
+ *
+ * @see EJBCA, Peer Systems Operations: the rights of an administrator at an RA and those of the RA intersect
+ */
+export function intersect(one: readonly Role[], other: readonly Role[]): Role {
+  const paths = new Set(['/', ...[...one, ...other].flatMap((role) => Object.keys(role.rules))]);
+  const rules = [...paths].map((path): [string, RuleState] => [
+    path,
+    isAuthorized(one, path) && isAuthorized(other, path) ? 'allow' : 'deny',
+  ]);
+  return { name: 'intersection', members: [], rules: Object.fromEntries(rules) };
+}

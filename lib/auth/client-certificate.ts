@@ -8,7 +8,7 @@
 import type { X509Certificate } from 'node:crypto';
 import type { TLSSocket } from 'node:tls';
 import { readCertificate } from '../x509/certificate.ts';
-import type { PeerIdentity } from './role.ts';
+import { type AuthenticatedPeer, authenticatedPeerOf } from './authenticated-peer.ts';
 
 /** Why a client certificate is not accepted. */
 export type RefusalCause =
@@ -40,14 +40,6 @@ const CAUSES: Readonly<Record<string, RefusalCause>> = {
   CERT_REJECTED: 'wrong purpose',
 };
 
-/** A verified peer and how long its certificate holds. */
-export interface AuthenticatedPeer extends PeerIdentity {
-  /** Epoch milliseconds. */
-  readonly notBefore: number;
-  /** Epoch milliseconds. */
-  readonly expireDate: number;
-}
-
 /** Accepted with its facts, or refused with the cause and, for the log, who it claimed to be. */
 export type ClientVerdict =
   | { readonly accepted: true; readonly peer: AuthenticatedPeer; readonly certificate: X509Certificate }
@@ -63,27 +55,7 @@ export function judgeClientCertificate(socket: TLSSocket): ClientVerdict {
     const code = String((socket.authorizationError as { code?: string } | null)?.code ?? socket.authorizationError);
     return { accepted: false, cause: CAUSES[code] ?? 'not verified', subjectDN: facts.subjectDN };
   }
-  return { accepted: true, certificate, peer: peerIdentityOf(certificate) };
-}
-
-/**
- * What of a certificate roles and the endpoint look at. Says nothing of whether it is trusted.
- *
- * @throws PeerError ERR_INVALID_CERTIFICATE
- */
-export function peerIdentityOf(certificate: X509Certificate): AuthenticatedPeer {
-  const { fingerprint, subjectDN, issuerDN, serialNumber, notBefore, expireDate } = readCertificate(certificate.raw);
-  const issuer = certificate.issuerCertificate?.raw;
-  return {
-    fingerprint,
-    subjectDN,
-    issuerDN,
-    issuerFingerprint: issuer === undefined ? '' : readCertificate(issuer).fingerprint,
-    serialNumber,
-    dnsNames: dnsNamesOf(certificate.subjectAltName),
-    notBefore,
-    expireDate,
-  };
+  return { accepted: true, certificate, peer: authenticatedPeerOf(certificate) };
 }
 
 /** Whether the certificate is within its validity now: a pooled connection outlives its certificate. */
@@ -91,13 +63,4 @@ export function validityCause(peer: AuthenticatedPeer, now: number): RefusalCaus
   if (now < peer.notBefore) return 'not yet valid';
   if (now > peer.expireDate) return 'expired';
   return undefined;
-}
-
-function dnsNamesOf(subjectAltName: string | undefined): readonly string[] {
-  if (subjectAltName === undefined) return [];
-  // A quoted name holds characters that would imitate a separator; such a name is no DNS name.
-  return subjectAltName
-    .split(', ')
-    .filter((name) => name.startsWith('DNS:') && !name.includes('"'))
-    .map((name) => name.slice(4));
 }

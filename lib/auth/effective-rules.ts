@@ -6,8 +6,8 @@
 import type { X509Certificate } from 'node:crypto';
 import { PeerError } from '../errors.ts';
 import { ACCESS_RULES, pathsOf } from './access-rules.ts';
+import { authenticatedPeerOf } from './authenticated-peer.ts';
 import { isAuthorized } from './authorize.ts';
-import { peerIdentityOf } from './client-certificate.ts';
 import { checkRole, isMember, MEMBER_MATCHES, type PeerIdentity, type Role, type RoleMember } from './role.ts';
 
 /** The verdict on one rule. */
@@ -35,7 +35,7 @@ const MAX_TEXT = 4_096;
 
 /** Works out the rights of a certificate, or of a peer that was here. */
 export function effectiveRights(roles: readonly Role[], certificate: X509Certificate | PeerIdentity): EffectiveRights {
-  const peer = 'subjectDN' in certificate ? certificate : peerIdentityOf(certificate);
+  const peer = 'subjectDN' in certificate ? certificate : authenticatedPeerOf(certificate);
   const own = roles.filter((role) => isMember(role, peer));
   const { subjectDN, issuerDN } = peer;
   const rules = pathsToShow(own).map((path) => verdictOn(path, own));

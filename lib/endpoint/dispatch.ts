@@ -5,6 +5,7 @@ import type { IncomingMessage } from 'node:http';
 import { authorize } from '../auth/authorize.ts';
 import type { Role } from '../auth/role.ts';
 import { PeerError } from '../errors.ts';
+import type { KeyBinding } from '../keybinding/key-binding.ts';
 import type { PublishedCrl } from '../protocol/messages.ts';
 import {
   CRL_PARTITION_HEADER,
@@ -14,6 +15,7 @@ import {
   type Operation,
   type OperationName,
 } from '../protocol/operations.ts';
+import type { RaDesk } from '../protocol/ra-messages.ts';
 import type { CertificateStore, WriteResult } from '../store/certificate-store.ts';
 import { HANDLERS } from './handlers.ts';
 import type { IncomingPeerConnection } from './incoming-peer-connection.ts';
@@ -24,6 +26,8 @@ import type { Spool } from './spool.ts';
 export interface DispatchContext {
   readonly roles: readonly Role[];
   readonly store: CertificateStore | undefined;
+  readonly desk: RaDesk | undefined;
+  readonly keyBindings: readonly KeyBinding[];
   readonly software: string;
   readonly budget: BodyBudget;
   /** Where bodies go that may be too large for memory. */
@@ -61,7 +65,7 @@ export async function dispatch(
     throw new PeerError('ERR_UNKNOWN_OPERATION', 'This endpoint has no such operation');
   }
   context.onOperation(connection, name);
-  const { store, software, budget, spool } = context;
+  const { store, desk, keyBindings, software, budget, spool } = context;
   const operation: Operation = OPERATIONS[name];
   const handlerContext = {
     roles,
@@ -69,6 +73,9 @@ export async function dispatch(
     file: '',
     crlPartitionIndex: headerOf(request, CRL_PARTITION_HEADER),
     store,
+    desk,
+    keyBindings,
+    caller: connection,
     software,
     now,
     onPublished: (result: WriteResult) => context.onPublished(connection, result),

@@ -4,9 +4,13 @@
 import { caScopeOf } from '../auth/authorize.ts';
 import type { Role } from '../auth/role.ts';
 import { PeerError } from '../errors.ts';
+import type { KeyBinding } from '../keybinding/key-binding.ts';
 import type { Capabilities, PingAnswer, PublishedCrl } from '../protocol/messages.ts';
 import { OPERATIONS, type OperationName, PROTOCOL_VERSION } from '../protocol/operations.ts';
+import { decodeRaCall, encodeRaNext } from '../protocol/ra-codec.ts';
+import type { RaCaller, RaDesk } from '../protocol/ra-messages.ts';
 import type { CertificateStore, WriteResult } from '../store/certificate-store.ts';
+import { deliverKeyBindingCertificate, listKeyBindings, requestKeyBindingCertificate } from './key-binding-handlers.ts';
 
 /** What a handler may use. */
 export interface HandlerContext {
@@ -18,11 +22,15 @@ export interface HandlerContext {
   readonly crlPartitionIndex: string | undefined;
   /** undefined when the endpoint has none. */
   readonly store: CertificateStore | undefined;
+  readonly keyBindings: readonly KeyBinding[];
   /** Name and version of this program. */
   readonly software: string;
   readonly now: number;
   readonly onPublished: (result: WriteResult) => void;
   readonly onPublishedCrl: (result: PublishedCrl) => void;
+  /** undefined when the endpoint takes no RA requests. */
+  readonly desk: RaDesk | undefined;
+  readonly caller: RaCaller;
 }
 
 /** Gives the answer: bytes as they are, anything else as JSON. */
@@ -36,6 +44,10 @@ export const HANDLERS: Readonly<Record<OperationName, Handler>> = {
   compareRanges,
   compareRows,
   publishCrl,
+  raNext,
+  listKeyBindings,
+  requestKeyBindingCertificate,
+  deliverKeyBindingCertificate,
 };
 
 function capabilities({ software, now }: HandlerContext): Capabilities {
@@ -92,6 +104,11 @@ async function publishCrl(context: HandlerContext): Promise<PublishedCrl> {
 function partitionOf({ crlPartitionIndex = '0' }: HandlerContext): number {
   if (/^\d{1,10}$/.test(crlPartitionIndex)) return Number(crlPartitionIndex);
   throw new PeerError('ERR_MALFORMED_MESSAGE', 'The index of the CRL partition is not a number');
+}
+
+async function raNext({ desk, body, caller }: HandlerContext): Promise<Uint8Array> {
+  if (desk === undefined) throw new PeerError('ERR_UNKNOWN_OPERATION', 'This endpoint takes no RA requests');
+  return encodeRaNext(await desk.next(decodeRaCall(body), caller));
 }
 
 function storeOf(store: CertificateStore | undefined): CertificateStore {

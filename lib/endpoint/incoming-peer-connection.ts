@@ -2,7 +2,8 @@
  * One accepted connection: who is at the other end and what may be done over it, at every moment.
  */
 import type { TLSSocket } from 'node:tls';
-import { type AuthenticatedPeer, type RefusalCause, validityCause } from '../auth/client-certificate.ts';
+import type { AuthenticatedPeer } from '../auth/authenticated-peer.ts';
+import { type RefusalCause, validityCause } from '../auth/client-certificate.ts';
 import { isMember, type Role } from '../auth/role.ts';
 import type { CertificateStanding } from './revocation-check.ts';
 
@@ -20,6 +21,17 @@ export class IncomingPeerConnection {
   constructor(peer: AuthenticatedPeer, socket: TLSSocket) {
     this.peer = peer;
     this.socket = socket;
+  }
+
+  get subjectDN(): string {
+    return this.peer.subjectDN;
+  }
+
+  /** Calls back when the connection closes; gives the function that ends it. */
+  onDisconnect(listener: () => void): () => void {
+    if (this.socket.destroyed) queueMicrotask(listener);
+    this.socket.once('close', listener);
+    return () => this.socket.off('close', listener);
   }
 
   /** Why the peer must not go on, or undefined. */

@@ -6,12 +6,15 @@ import { constants } from 'node:crypto';
 import { createServer, type Server as HttpServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import type { AddressInfo, Socket } from 'node:net';
 import { createServer as createTlsServer, type TLSSocket, type Server as TlsServer } from 'node:tls';
-import { type AuthenticatedPeer, judgeClientCertificate } from '../auth/client-certificate.ts';
+import type { AuthenticatedPeer } from '../auth/authenticated-peer.ts';
+import { judgeClientCertificate } from '../auth/client-certificate.ts';
 import type { Role } from '../auth/role.ts';
 import { PeerError, toPeerError } from '../errors.ts';
+import type { KeyBinding } from '../keybinding/key-binding.ts';
 import { isTrusted, type RemoteAuthenticator, type TrustEntry } from '../keybinding/remote-authenticator.ts';
 import type { PublishedCrl } from '../protocol/messages.ts';
 import { OPERATIONS } from '../protocol/operations.ts';
+import type { RaDesk } from '../protocol/ra-messages.ts';
 import type { CertificateStore, WriteResult } from '../store/certificate-store.ts';
 import { sendAnswer, sendProblem } from './answer.ts';
 import { type DispatchContext, dispatch } from './dispatch.ts';
@@ -42,6 +45,10 @@ export interface PeerServerOptions {
   readonly mustBeStored?: boolean;
   /** Whether this side admits the certificate with this fingerprint nowhere. Default: none is blocked. */
   readonly isBlocked?: (fingerprint: string) => boolean;
+  /** Who hands out RA requests. Default: nobody. */
+  readonly desk?: RaDesk;
+  /** Read anew for each request. Default: none. */
+  readonly keyBindings?: () => readonly KeyBinding[];
   /** Name and version told to peers. */
   readonly software: string;
   /** Where CRLs are kept while they are received. Default: a folder among the temporary files of the system. */
@@ -112,6 +119,8 @@ export class PeerServer {
     this.#tls = createTlsServer({
       ...this.#tlsOptions(),
       handshakeTimeout: HANDSHAKE_MS,
+      // An answer that comes long after its request must not wait until the one before it is acknowledged.
+      noDelay: true,
       requestCert: true,
       // The verdict is this endpoint's own (see client-certificate.ts), so that its cause can be told.
       rejectUnauthorized: false,
@@ -148,6 +157,8 @@ export class PeerServer {
   setRoles(roles: readonly Role[]): void {
     this.#roles = roles;
     for (const connection of this.#open.values()) this.#noteRoles(connection);
+    // Calls that wait were allowed by the old ones.
+    this.#options.desk?.release();
   }
 
   /**
@@ -264,6 +275,8 @@ export class PeerServer {
     return {
       roles: this.#roles,
       store: this.#options.store,
+      desk: this.#options.desk,
+      keyBindings: this.#options.keyBindings?.() ?? [],
       software: this.#options.software,
       budget: this.#budget,
       spool: this.#spool,

@@ -10,6 +10,7 @@ import type { X509Certificate } from 'node:crypto';
 import type { Readable } from 'node:stream';
 import type { TLSSocket } from 'node:tls';
 import { buildConnector, type Dispatcher, Pool } from 'undici';
+import { type AuthenticatedPeer, authenticatedPeerOf } from '../auth/authenticated-peer.ts';
 import { PeerError } from '../errors.ts';
 import { isTrusted, type RemoteAuthenticator, type TlsMaterial } from '../keybinding/remote-authenticator.ts';
 import { readCertificate } from '../x509/certificate.ts';
@@ -28,6 +29,8 @@ export interface PoolOptions {
   readonly connectTimeoutMs?: number;
   /** Milliseconds from the call to the whole answer, waiting included; a large body has longer. Default 60000. */
   readonly requestTimeoutMs?: number;
+  /** Milliseconds for which an unused connection is kept. Default 60000. */
+  readonly keepAliveMs?: number;
   /** Default TLSv1.3. */
   readonly minTlsVersion?: 'TLSv1.2' | 'TLSv1.3';
 }
@@ -80,7 +83,6 @@ interface ServerFacts {
   readonly cipher: string;
 }
 
-const KEEP_ALIVE_MS = 60_000;
 const MAX_ANSWER_BYTES = 64 * 1024 * 1024;
 /** 128 kbit/s, the least rate at which an endpoint takes a large body. */
 const LEAST_BYTES_PER_MS = 16;
@@ -90,6 +92,8 @@ const CLOSE_GRACE_MS = 5_000;
 export class ConnectionPool {
   readonly #options: Required<PoolOptions>;
   readonly #authenticator: RemoteAuthenticator;
+  /** Who is at the other end of each open connection. */
+  readonly #servers = new Map<TLSSocket, AuthenticatedPeer>();
   readonly #forgetAuthenticator: () => void;
   #running: Running | undefined;
   #server: ServerFacts | undefined;
@@ -104,6 +108,7 @@ export class ConnectionPool {
       maxQueued: 1_000,
       connectTimeoutMs: 10_000,
       requestTimeoutMs: 60_000,
+      keepAliveMs: 60_000,
       minTlsVersion: 'TLSv1.3',
       ...options,
     };
@@ -131,6 +136,11 @@ export class ConnectionPool {
       protocol: this.#server?.protocol,
       cipher: this.#server?.cipher,
     };
+  }
+
+  /** Who is at the other end of the open connections; behind a load balancer there may be several. */
+  servers(): readonly AuthenticatedPeer[] {
+    return [...new Map([...this.#servers.values()].map((peer) => [peer.fingerprint, peer])).values()];
   }
 
   /**
@@ -224,7 +234,7 @@ export class ConnectionPool {
     const pool = new Pool(this.#options.url.origin, {
       connections: this.#options.maxConnections,
       pipelining: 1,
-      keepAliveTimeout: KEEP_ALIVE_MS,
+      keepAliveTimeout: this.#options.keepAliveMs,
       headersTimeout: 0,
       bodyTimeout: 0,
       maxResponseSize: MAX_ANSWER_BYTES,
@@ -261,6 +271,8 @@ export class ConnectionPool {
   }
 
   #noteServer(socket: TLSSocket, certificate: X509Certificate): void {
+    this.#servers.set(socket, authenticatedPeerOf(certificate));
+    socket.once('close', () => this.#servers.delete(socket));
     this.#server = {
       serverCertificate: summarizeCertificate(readCertificate(certificate.raw)),
       protocol: socket.getProtocol() ?? '',
@@ -269,13 +281,16 @@ export class ConnectionPool {
   }
 
   async #send(pool: Pool, request: PoolRequest, deadline: Deadline): Promise<Answer> {
+    const begun = performance.now();
     try {
       return await exchange(pool, dispatchOptions(request), deadline);
     } catch (error) {
       if (deadline.signal?.aborted || !isBrokenConnection(error)) throw this.#failure(error, deadline);
     }
+    // One deadline for both tries.
+    const timeoutMs = Math.max(1, deadline.timeoutMs - (performance.now() - begun));
     try {
-      return await exchange(pool, dispatchOptions(request), deadline);
+      return await exchange(pool, dispatchOptions(request), { ...deadline, timeoutMs });
     } catch (error) {
       throw this.#failure(error, deadline);
     }

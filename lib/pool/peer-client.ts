@@ -3,6 +3,17 @@
  */
 
 import { PeerError, toPeerError } from '../errors.ts';
+import type { KeyBindingFacts } from '../keybinding/key-binding-facts.ts';
+import {
+  type KeyBindingDelivery,
+  type KeyBindingQuestion,
+  type KeyBindingRequest,
+  type KeyBindingVerdict,
+  parseKeyBindingRequest,
+  parseKeyBindings,
+  parseKeyBindingVerdict,
+  printKeyBindingDelivery,
+} from '../protocol/key-binding-messages.ts';
 import {
   type Capabilities,
   type PublishedCrl,
@@ -20,6 +31,8 @@ import {
   type OperationName,
 } from '../protocol/operations.ts';
 import { fromProblem } from '../protocol/problem.ts';
+import { decodeRaNext, encodeRaCall } from '../protocol/ra-codec.ts';
+import type { RaCall, RaNext } from '../protocol/ra-messages.ts';
 import type { WriteResult } from '../store/certificate-store.ts';
 import type { ConnectionPool, StreamedBody } from './connection-pool.ts';
 
@@ -120,6 +133,29 @@ export class PeerClient {
   ): Promise<PublishedCrl> {
     const headers = { [CRL_PARTITION_HEADER]: String(crlPartitionIndex) };
     return parsePublishedCrl(await this.#call('publishCrl', { body, headers, signal }));
+  }
+
+  /** Delivers results to an RA and waits for its next request. */
+  async raNext(call: RaCall, signal?: AbortSignal): Promise<RaNext> {
+    const answer = await this.#exchange('raNext', { body: encodeRaCall(call), signal });
+    return decodeRaNext(answer, call.results.length);
+  }
+
+  /** The key bindings of the peer that this side may see. */
+  async listKeyBindings(signal?: AbortSignal): Promise<readonly KeyBindingFacts[]> {
+    return parseKeyBindings(await this.#call('listKeyBindings', { signal }));
+  }
+
+  /** A certificate request for a key binding; asked again, it is the same as long as a next key waits. */
+  async requestKeyBindingCertificate(question: KeyBindingQuestion, signal?: AbortSignal): Promise<KeyBindingRequest> {
+    const body = Buffer.from(JSON.stringify(question));
+    return parseKeyBindingRequest(await this.#call('requestKeyBindingCertificate', { body, signal }));
+  }
+
+  /** Brings a certificate; the answer comes when the key binding signs with it. */
+  async deliverKeyBindingCertificate(delivery: KeyBindingDelivery, signal?: AbortSignal): Promise<KeyBindingVerdict> {
+    const body = Buffer.from(JSON.stringify(printKeyBindingDelivery(delivery)));
+    return parseKeyBindingVerdict(await this.#call('deliverKeyBindingCertificate', { body, signal }));
   }
 
   async #call(name: OperationName, options: CallOptions): Promise<unknown> {

@@ -29,8 +29,8 @@ export interface Operation {
   readonly path: string;
   /** All of these are needed, on every request. */
   readonly rules: readonly [string, ...string[]];
-  /** A rule that is checked for each record; undefined = none. */
-  readonly recordRule?: string;
+  /** A rule, or several, checked for each certificate or key binding that is meant; undefined = none. */
+  readonly recordRule?: string | readonly string[];
   /** Media type of the request; undefined = no body. */
   readonly requestType?: string;
   readonly maxBodyBytes: number;
@@ -91,6 +91,46 @@ export const OPERATIONS = {
     recordRule: '/ca/[name]',
     requestType: CRL_TYPE,
     maxBodyBytes: 512 * MEGABYTE,
+    answerType: JSON_TYPE,
+  },
+  raNext: {
+    method: 'POST',
+    path: '/ra/next',
+    rules: ['/peerincoming', '/ra_slave/manage'],
+    requestType: CBOR_TYPE,
+    maxBodyBytes: 8 * MEGABYTE,
+    answerType: CBOR_TYPE,
+  },
+  listKeyBindings: {
+    method: 'GET',
+    path: '/key-bindings',
+    rules: ['/peerincoming'],
+    recordRule: '/internalkeybinding/view/[name]',
+    maxBodyBytes: 0,
+    answerType: JSON_TYPE,
+  },
+  requestKeyBindingCertificate: {
+    method: 'POST',
+    path: '/key-bindings/request',
+    rules: ['/peerincoming'],
+    // The last one only for a new key pair.
+    recordRule: [
+      '/internalkeybinding/view/[name]',
+      '/internalkeybinding/modify/[name]',
+      '/cryptotoken/view/[token]',
+      '/cryptotoken/keys/generate/[token]',
+    ],
+    requestType: JSON_TYPE,
+    maxBodyBytes: 4096,
+    answerType: JSON_TYPE,
+  },
+  deliverKeyBindingCertificate: {
+    method: 'POST',
+    path: '/key-bindings/certificate',
+    rules: ['/peerincoming'],
+    recordRule: ['/internalkeybinding/view/[name]', '/internalkeybinding/modify/[name]', '/cryptotoken/view/[token]'],
+    requestType: JSON_TYPE,
+    maxBodyBytes: MEGABYTE / 4,
     answerType: JSON_TYPE,
   },
 } as const satisfies Record<string, Operation>;

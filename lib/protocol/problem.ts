@@ -20,6 +20,7 @@ const INWARD_CODES: readonly PeerErrorCode[] = [
   'ERR_STORE_UNAVAILABLE',
   'ERR_STORE_FULL',
   'ERR_STORE_NOT_A_DATABASE',
+  'ERR_CRYPTO_TOKEN_UNAVAILABLE',
 ];
 
 /** The document a peer is told. Details of what is wrong on this side stay on this side. */

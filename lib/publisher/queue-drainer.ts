@@ -7,13 +7,13 @@
  */
 import { setTimeout as delay, setImmediate as nextTurn } from 'node:timers/promises';
 import { failureOf, type PeerError, type PeerErrorCode, toPeerError } from '../errors.ts';
+import { backOff } from '../pool/back-off.ts';
 import {
   MAX_DELAY_MS,
   type MarkSettlement,
   type PublisherQueueStore,
   type QueueMark,
 } from '../store/publisher-queue.ts';
-import { backOff } from './back-off.ts';
 import { FreshMarks } from './fresh-marks.ts';
 import type { DrainOutcome, MarkSender, SendOutcome } from './mark-sender.ts';
 import type { PeerGroup } from './peer-group.ts';

@@ -178,7 +178,7 @@ export class CborReader {
   }
 
   bytesOrNull(): Uint8Array | null {
-    return this.#isNull() ? null : this.bytes();
+    return this.skipNull() ? null : this.bytes();
   }
 
   text(): string {
@@ -196,10 +196,11 @@ export class CborReader {
   }
 
   textOrNull(): string | null {
-    return this.#isNull() ? null : this.text();
+    return this.skipNull() ? null : this.text();
   }
 
-  #isNull(): boolean {
+  /** Passes over a null, if one stands here. */
+  skipNull(): boolean {
     if (this.#buffer[this.#at] !== NULL) return false;
     this.#at += 1;
     return true;
@@ -250,5 +251,5 @@ export function expectItems(reader: CborReader, items: number): void {
 }
 
 function malformed(what: string, at: number): PeerError {
-  return new PeerError('ERR_MALFORMED_MESSAGE', `The rows are not readable: ${what} at byte ${at}`);
+  return new PeerError('ERR_MALFORMED_MESSAGE', `The CBOR is not readable: ${what} at byte ${at}`);
 }

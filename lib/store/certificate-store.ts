@@ -6,6 +6,7 @@
  */
 import type { CaScope } from '../x509/ca-scope.ts';
 import type { CertificateData } from './certificate-data.ts';
+import type { CertificateQuestion, StatusesOf } from './certificate-status.ts';
 import type { CrlStore } from './crl-data.ts';
 import type { SkippedRow } from './ejbca-row.ts';
 import type { MarkOrder, PublisherQueueStore } from './publisher-queue.ts';
@@ -102,6 +103,16 @@ export interface CertificateStore extends PublisherQueueStore {
 
   /** All rows with this issuer and serial number, newest first. The pair is not unique in real life. */
   findBySerialNumber(issuerDN: string, serialNumber: string): Promise<readonly CertificateData[]>;
+
+  /** How the certificates asked about stand: what an OCSP answer needs. At most 1,000 rows of each. */
+  statusesOf(questions: readonly CertificateQuestion[]): Promise<StatusesOf>;
+
+  /**
+   * A number that is another one after each write: before the writer hears of it, or, where another process wrote,
+   * about 50 ms later. Undefined where the store cannot tell, so that one has to ask each time. Known once something
+   * was asked.
+   */
+  readonly changes: number | undefined;
 
   /** All rows in fingerprint order, after the given fingerprint, at most `limit`. */
   list(options: { readonly after?: string; readonly limit: number }): Promise<readonly CertificateData[]>;

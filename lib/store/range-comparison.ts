@@ -3,6 +3,7 @@
  *
  * Runs in the threads of the stores; the event loop only carries the bytes.
  */
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import { PeerError } from '../errors.ts';
 import type { CaScope } from '../x509/ca-scope.ts';
 import { CborReader, CborWriter, expectItems } from './cbor.ts';
@@ -12,6 +13,8 @@ import { type RowFilter, readFilter, writeFilter } from './row-filter.ts';
 const FINGERPRINT_BYTES = 20;
 /** Rows whose hashes travel in one request. */
 const MAX_ROWS_PER_REQUEST = 32_768;
+/** Buckets looked at before other calls of the thread get their turn. */
+const BUCKETS_PER_TURN = 100;
 
 /** What a comparison needs of a store's engine. */
 export interface ComparableEngine {
@@ -104,6 +107,7 @@ export async function askRows(engine: ComparableEngine, filter: RowFilter, bucke
   const rows: BucketRow[] = [];
   for (const bucket of buckets) {
     if (rows.length >= MAX_ROWS_PER_REQUEST) break;
+    if (counts.length % BUCKETS_PER_TURN === BUCKETS_PER_TURN - 1) await nextTurn();
     const found = await engine.bucketRows(filter, filter.cas, bucket);
     counts.push(found.length);
     rows.push(...found);
@@ -136,6 +140,7 @@ export async function answerRows(
   const unasked: BucketRow[] = [];
   let row = 0;
   for (const [index, bucket] of buckets.entries()) {
+    if (index % BUCKETS_PER_TURN === BUCKETS_PER_TURN - 1) await nextTurn();
     const own = new Map((await engine.bucketRows(filter, scope, bucket)).map((each) => [keyOf(each.hash), each]));
     for (const end = row + (counts[index] ?? 0); row < end; row++) {
       const key = keyOf(hashes.subarray(row * HASH_BYTES, (row + 1) * HASH_BYTES));

@@ -5,6 +5,7 @@ import type { DatabaseSync, StatementSync } from 'node:sqlite';
 import type { CaScope } from '../x509/ca-scope.ts';
 import { integerFromDecimal } from '../x509/serial-number.ts';
 import { CborWriter } from './cbor.ts';
+import type { CertificateQuestion, CertificateStatus, StatusesOf } from './certificate-status.ts';
 import type { PageRequest, RowPage, RowsOf, RowsOfRequest, StoreCounts } from './certificate-store.ts';
 import { CrlKeeper } from './crl-keeper.ts';
 import type { QueueEngine } from './publisher-queue.ts';
@@ -21,6 +22,8 @@ import { SqliteWriter } from './sqlite-writer.ts';
 import type { StoreEngine, WriteCall, WriteOutcome } from './store-engine.ts';
 
 const FINGERPRINT_BYTES = 20;
+/** Finds by the index, which holds the end of serial numbers. */
+const SERIAL_NUMBER = 'substr(serialNumber, -4) = substr(?1, -4) AND serialNumber = ?1 AND issuerId = ?2';
 /** Rows of one issuer and serial number that are shown. */
 const MAX_SAME_SERIAL = 1_000;
 
@@ -34,6 +37,8 @@ interface Open {
   readonly crls: SqliteCrls;
   readonly byFingerprint: StatementSync;
   readonly bySerialNumber: StatementSync;
+  readonly statuses: StatementSync;
+  readonly version: StatementSync;
   readonly state: StatementSync;
   readonly counts: StatementSync;
 }
@@ -41,11 +46,15 @@ interface Open {
 /** The engine over one file. */
 export class SqliteStore implements StoreEngine {
   readonly #file: string;
+  readonly #isReader: boolean;
   #opened: Open | undefined;
   #dataVersion: unknown;
+  #watchedVersion: unknown;
 
-  constructor(file: string) {
+  /** @param isReader for a thread that only reads; what it is asked then must not write */
+  constructor(file: string, isReader = false) {
     this.#file = file;
+    this.#isReader = isReader;
   }
 
   writeGroup(calls: readonly WriteCall[]): readonly WriteOutcome[] {
@@ -61,6 +70,27 @@ export class SqliteStore implements StoreEngine {
       ({ bySerialNumber, issuers }) =>
         encode(bySerialNumber.iterate(integerFromDecimal(serialNumber), issuers.get(issuerDN) ?? -1)).rows,
     );
+  }
+
+  statusesOf(questions: readonly CertificateQuestion[]): StatusesOf {
+    return this.#guard(({ statuses, issuers }) =>
+      questions.map(({ issuerDN, serialNumber }) => {
+        const rows = statuses.all(serialNumber, issuers.get(issuerDN) ?? -1);
+        return rows.map((row) => statusOf(row as unknown as StatusRow));
+      }),
+    );
+  }
+
+  hasChanged(): boolean {
+    try {
+      return this.#guard(({ version }) => {
+        const before = this.#watchedVersion;
+        this.#watchedVersion = dataVersion(version);
+        return before !== this.#watchedVersion;
+      });
+    } catch {
+      return true;
+    }
   }
 
   page({ filter, after, limit, maxBytes }: PageRequest): RowPage {
@@ -126,20 +156,23 @@ export class SqliteStore implements StoreEngine {
   close(): void {
     this.#opened?.db.close();
     this.#opened = undefined;
+    // Another connection counts anew.
+    this.#dataVersion = undefined;
+    this.#watchedVersion = undefined;
   }
 
   /** What is held in memory is read anew once another connection has written to the file. */
-  #noticeOthers({ db, issuers, sums }: Open): void {
-    const version = dataVersion(db);
-    if (version === this.#dataVersion) return;
-    this.#dataVersion = version;
+  #noticeOthers({ db, version, issuers, sums }: Open): void {
+    const found = dataVersion(version);
+    if (found === this.#dataVersion) return;
+    this.#dataVersion = found;
     loadIssuers(db, issuers);
     sums.forget();
   }
 
   /** Opens the file when it is not open; a failed transaction is undone and what it left in memory forgotten. */
   #guard<T>(work: (open: Open) => T): T {
-    this.#opened ??= open(this.#file);
+    this.#opened ??= open(this.#file, this.#isReader);
     const { db, issuers } = this.#opened;
     try {
       this.#noticeOthers(this.#opened);
@@ -157,12 +190,19 @@ export class SqliteStore implements StoreEngine {
   }
 }
 
-function dataVersion(db: DatabaseSync): unknown {
-  return db.prepare('PRAGMA data_version').get()?.['data_version'];
+function dataVersion(statement: StatementSync): unknown {
+  return statement.get()?.['data_version'];
 }
 
-function open(file: string): Open {
+type StatusRow = Omit<CertificateStatus, 'caFingerprint'> & { readonly cAFingerprint: Uint8Array | null };
+
+function statusOf({ cAFingerprint, ...row }: StatusRow): CertificateStatus {
+  return { ...row, caFingerprint: cAFingerprint === null ? null : Buffer.from(cAFingerprint).toString('hex') };
+}
+
+function open(file: string, isReader: boolean): Open {
   const db = openSqlite(file);
+  if (isReader) db.exec('PRAGMA query_only = ON');
   const issuers = new Map<string, number>();
   loadIssuers(db, issuers);
   const queue = new SqliteQueue(db);
@@ -177,13 +217,13 @@ function open(file: string): Open {
     state: prepareRows(db, selectRows('fingerprint = ?', 'fingerprint', false, '1')),
     bySerialNumber: prepareRows(
       db,
-      selectRows(
-        'substr(serialNumber, -4) = substr(?1, -4) AND serialNumber = ?1 AND issuerId = ?2',
-        'updateTime DESC, fingerprint',
-        true,
-        `${MAX_SAME_SERIAL}`,
-      ),
+      selectRows(SERIAL_NUMBER, 'updateTime DESC, fingerprint', true, `${MAX_SAME_SERIAL}`),
     ),
+    statuses: db.prepare(
+      'SELECT status, revocationReason, revocationDate, updateTime, expireDate, cAFingerprint ' +
+        `FROM CertificateData WHERE ${SERIAL_NUMBER} LIMIT ${MAX_SAME_SERIAL}`,
+    ),
+    version: db.prepare('PRAGMA data_version'),
     counts: db.prepare('SELECT total, revoked, withCertificate FROM Counts'),
   };
 }

@@ -2,6 +2,7 @@
  * What runs behind a certificate store, in the store's own thread.
  */
 import type { CaScope } from '../x509/ca-scope.ts';
+import type { CertificateQuestion, StatusesOf } from './certificate-status.ts';
 import type { PageRequest, RowPage, RowsOf, RowsOfRequest, StoreCounts, WriteResult } from './certificate-store.ts';
 import type { CrlKeeper } from './crl-keeper.ts';
 import type { EjbcaConfig } from './ejbca-connection.ts';
@@ -35,6 +36,10 @@ export interface StoreEngine extends ComparableEngine {
   findByFingerprint(fingerprint: string): MaybeLater<Uint8Array>;
   /** Encoded rows, newest first. */
   findBySerialNumber(issuerDN: string, serialNumber: string): MaybeLater<Uint8Array>;
+  /** Where it has a shorter way than `findBySerialNumber`. */
+  statusesOf?(questions: readonly CertificateQuestion[]): MaybeLater<StatusesOf>;
+  /** Whether others have written since the last time it was asked. Never throws. */
+  hasChanged?(): boolean;
   /** Rows of a subset in fingerprint order. */
   page(request: PageRequest): MaybeLater<RowPage>;
   rowsOf(request: RowsOfRequest): MaybeLater<RowsOf>;

@@ -4,6 +4,7 @@
 import { type MessagePort, parentPort, workerData } from 'node:worker_threads';
 import { PeerError, type PeerErrorCode, toPeerError } from '../errors.ts';
 import type { CaScope } from '../x509/ca-scope.ts';
+import { type CertificateQuestion, findStatuses } from './certificate-status.ts';
 import type { PageRequest, RowsOfRequest } from './certificate-store.ts';
 import type { CaQuery, CrlInput, CrlQuery, CrlWriteOptions } from './crl-data.ts';
 import type { CrlKeeper } from './crl-keeper.ts';
@@ -13,26 +14,34 @@ import type { DueQuestion, MarkListRequest, MarkSelection, SettleCall } from './
 import { answerRanges, answerRows, askRanges, askRows, type RangeQuestion } from './range-comparison.ts';
 import type { RowFilter } from './row-filter.ts';
 import { SqliteStore } from './sqlite-store.ts';
-import type { StoreConfig, StoreEngine, WriteCall } from './store-engine.ts';
+import type { StoreEngine, WriteCall } from './store-engine.ts';
+import type { StoreThreadSetup } from './store-thread.ts';
 
 interface PendingWrite {
   readonly id: number;
   readonly call: WriteCall;
 }
 
+/** How often a thread that reads looks whether another process has written. */
+const WATCH_MS = 50;
 /** Bytes of rows in one transaction; more wait for the next, so that reads get their turn. */
 const MAX_GROUP_BYTES = 16 * 1024 * 1024;
 
-const config = workerData as StoreConfig;
-const engine: StoreEngine = createEngine(config);
+const setup = workerData as StoreThreadSetup;
+const engine: StoreEngine = createEngine(setup);
 const pending: PendingWrite[] = [];
 const port = parentPort as MessagePort;
 let isScheduled = false;
+let watch: NodeJS.Timeout | undefined;
 
 /** Everything but writing, which is grouped. */
 const METHODS = {
   findByFingerprint: (fingerprint: string) => engine.findByFingerprint(fingerprint),
   findBySerialNumber: (issuerDN: string, serialNumber: string) => engine.findBySerialNumber(issuerDN, serialNumber),
+  statusesOf: (questions: readonly CertificateQuestion[]) => {
+    watch ??= setInterval(tellChange, WATCH_MS);
+    return engine.statusesOf?.(questions) ?? findStatuses(engine, questions);
+  },
   page: (request: PageRequest) => engine.page(request),
   rowsOf: (request: RowsOfRequest) => engine.rowsOf(request),
   askRanges: (question: RangeQuestion) => askRanges(engine, question),
@@ -59,6 +68,7 @@ const METHODS = {
   close: async () => {
     while (pending.length > 0) await writeGroup(nextGroup());
     await engine.crls?.idle();
+    clearInterval(watch);
     return engine.close();
   },
 };
@@ -71,8 +81,9 @@ export type StoreCall =
   | { readonly id: number; readonly method: 'writeRows'; readonly parameters: [WriteCall] }
   | { readonly id: number; readonly method: keyof StoreMethods; readonly parameters: readonly unknown[] };
 
-/** The answer to it. */
+/** The answer to it; or the news that others have written, to whom it matters. */
 export type StoreAnswer =
+  | { readonly changed: true }
   | { readonly id: number; readonly value: unknown }
   | { readonly id: number; readonly code: PeerErrorCode; readonly message: string };
 
@@ -82,17 +93,22 @@ port.on('message', (call: StoreCall) => {
   schedule();
 });
 
-function createEngine(config: StoreConfig): StoreEngine {
+function createEngine({ config, isReader }: StoreThreadSetup): StoreEngine {
   if (config.kind === 'ejbca') return new EjbcaStore(config);
   if (config.kind === 'postgres') return new PostgresStore(config);
-  return new SqliteStore(config.file);
+  return new SqliteStore(config.file, isReader);
+}
+
+function tellChange(): void {
+  if (engine.hasChanged?.() === true) port.postMessage({ changed: true } satisfies StoreAnswer);
 }
 
 function crls(): CrlKeeper {
+  const { kind } = setup.config;
   if (engine.crls === undefined)
     throw new PeerError(
       'ERR_INVALID_CONFIG',
-      `This certificate store (${config.kind}) ${config.kind === 'ejbca' ? 'is read only; it ' : ''}keeps no CRLs`,
+      `This certificate store (${kind}) ${kind === 'ejbca' ? 'is read only; it ' : ''}keeps no CRLs`,
     );
   return engine.crls;
 }

@@ -1,15 +1,13 @@
 /**
- * The certificate store as the rest of the program holds it: an engine in a thread of its own.
+ * The certificate store as the rest of the program holds it: its engine in threads of their own.
  *
- * The event loop moves bytes; reading, comparing, writing and syncing happen over there.
+ * The event loop moves bytes; reading, comparing, writing and syncing happen over there. A SQLite store has two
+ * threads: one writes and keeps the sums, the other only reads, so that reads do not wait behind writes.
  */
-import { extname } from 'node:path';
-import { fileURLToPath } from 'node:url';
-import { Worker } from 'node:worker_threads';
-import { PeerError } from '../errors.ts';
 import type { CaScope } from '../x509/ca-scope.ts';
 import type { CertificateData } from './certificate-data.ts';
 import { fromColumns, readRows } from './certificate-row.ts';
+import type { CertificateQuestion, StatusesOf } from './certificate-status.ts';
 import type {
   CertificateStore,
   PageRequest,
@@ -34,32 +32,56 @@ import type {
 import type { RangeAsked, RangeQuestion, RowQuestion } from './range-comparison.ts';
 import { EVERY_ROW, type RowFilter } from './row-filter.ts';
 import type { StoreConfig } from './store-engine.ts';
-import type { StoreAnswer, StoreMethods } from './store-worker.ts';
+import { StoreThread } from './store-thread.ts';
+import type { StoreMethods } from './store-worker.ts';
 
-interface Waiting {
-  readonly resolve: (value: never) => void;
-  readonly reject: (error: PeerError) => void;
-}
+/** What the thread that reads is asked; the sums of ranges belong to the one that keeps them. */
+const READS: ReadonlySet<keyof StoreMethods> = new Set([
+  'findByFingerprint',
+  'findBySerialNumber',
+  'statusesOf',
+  'page',
+  'rowsOf',
+  'askRows',
+  'answerRows',
+  'count',
+  'findCrl',
+  'listCrls',
+  'readCrl',
+  'findCaCertificates',
+]);
 
-/** Sources run as they are, the package runs compiled. */
-const WORKER_URL = new URL(`./store-worker${extname(fileURLToPath(import.meta.url))}`, import.meta.url);
-
-/** Owns the thread of one store. A thread that dies is replaced at the next call. */
+/** Owns the threads of one store. One that dies is replaced at the next call. */
 export class WorkerStore implements CertificateStore {
-  readonly #config: StoreConfig;
-  readonly #waiting = new Map<number, Waiting>();
-  #worker: Worker | undefined;
-  #lastId = 0;
-  #isClosed = false;
+  readonly #tellsChanges: boolean;
+  readonly #writer: StoreThread;
+  /** The writer itself where the engine has connections of its own. */
+  readonly #reader: StoreThread;
+  #changes = 0;
 
   constructor(config: StoreConfig) {
-    this.#config = config;
+    const onChange = (): void => {
+      this.#changes += 1;
+    };
+    this.#tellsChanges = config.kind === 'sqlite';
+    this.#writer = new StoreThread({ config, isReader: false }, onChange);
+    this.#reader = config.kind === 'sqlite' ? new StoreThread({ config, isReader: true }, onChange) : this.#writer;
   }
 
-  writeRows(rows: readonly Uint8Array[], scope: CaScope, marks?: MarkOrder): Promise<WriteResult> {
+  get changes(): number | undefined {
+    return this.#tellsChanges ? this.#changes : undefined;
+  }
+
+  async writeRows(rows: readonly Uint8Array[], scope: CaScope, marks?: MarkOrder): Promise<WriteResult> {
     const owned = rows.map(owning);
     const transfer = [...new Set(owned.map((chunk) => chunk.buffer))];
-    return this.#call<WriteResult>('writeRows', [{ rows: owned, scope, ...(marks && { marks }) }], transfer);
+    const call = { rows: owned, scope, ...(marks && { marks }) };
+    try {
+      return await this.#writer.call<WriteResult>('writeRows', [call], transfer);
+    } finally {
+      // Before anybody hears of it. A failed call may have been written nevertheless.
+      this.#changes += 1;
+    }
   }
 
   async findByFingerprint(fingerprint: string): Promise<CertificateData | undefined> {
@@ -69,6 +91,10 @@ export class WorkerStore implements CertificateStore {
 
   async findBySerialNumber(issuerDN: string, serialNumber: string): Promise<readonly CertificateData[]> {
     return readRows(await this.#ask('findBySerialNumber', issuerDN, serialNumber)).map(fromColumns);
+  }
+
+  statusesOf(questions: readonly CertificateQuestion[]): Promise<StatusesOf> {
+    return this.#ask('statusesOf', questions);
   }
 
   async list({
@@ -157,65 +183,13 @@ export class WorkerStore implements CertificateStore {
   };
 
   async close(): Promise<void> {
-    if (this.#isClosed) return;
-    const worker = this.#worker;
-    if (worker !== undefined) await this.#ask('close').catch(() => undefined);
-    this.#isClosed = true;
-    await worker?.terminate();
+    await Promise.all([this.#reader.close(), this.#writer.close()]);
   }
 
   #ask<M extends keyof StoreMethods>(method: M, ...parameters: Parameters<StoreMethods[M]>) {
-    return this.#call<Awaited<ReturnType<StoreMethods[M]>>>(method, parameters);
+    const thread = READS.has(method) ? this.#reader : this.#writer;
+    return thread.call<Awaited<ReturnType<StoreMethods[M]>>>(method, parameters);
   }
-
-  #call<T>(method: string, parameters: readonly unknown[], transfer: readonly ArrayBuffer[] = []): Promise<T> {
-    if (this.#isClosed)
-      return Promise.reject(new PeerError('ERR_STORE_UNAVAILABLE', 'The certificate store is closed'));
-    const worker = this.#start();
-    const id = ++this.#lastId;
-    return new Promise<T>((resolve, reject) => {
-      this.#waiting.set(id, { resolve, reject });
-      // A store that nobody waits for does not keep the process alive.
-      worker.ref();
-      try {
-        worker.postMessage({ id, method, parameters }, transfer);
-      } catch (error) {
-        // A buffer that was handed over before.
-        this.#settle({ id, ...failed(error) });
-      }
-    });
-  }
-
-  #start(): Worker {
-    if (this.#worker !== undefined) return this.#worker;
-    const worker = new Worker(WORKER_URL, { workerData: this.#config });
-    worker.on('message', (answer: StoreAnswer) => this.#settle(answer));
-    worker.on('error', (error) => this.#ended(worker, error));
-    worker.on('exit', () => this.#ended(worker, undefined));
-    this.#worker = worker;
-    return worker;
-  }
-
-  #settle(answer: StoreAnswer): void {
-    const waiting = this.#waiting.get(answer.id);
-    this.#waiting.delete(answer.id);
-    if (this.#waiting.size === 0) this.#worker?.unref();
-    if ('code' in answer) waiting?.reject(new PeerError(answer.code, answer.message));
-    else waiting?.resolve(answer.value as never);
-  }
-
-  #ended(worker: Worker, cause: unknown): void {
-    if (this.#worker !== worker) return;
-    this.#worker = undefined;
-    const error = new PeerError('ERR_STORE_UNAVAILABLE', 'The thread of the certificate store has ended', { cause });
-    for (const waiting of this.#waiting.values()) waiting.reject(error);
-    this.#waiting.clear();
-  }
-}
-
-function failed(error: unknown) {
-  const { message } = error as Error;
-  return { code: 'ERR_INVALID_INPUT', message: `The rows cannot be handed to the store: ${message}` } as const;
 }
 
 /** Memory that can be moved to another thread without taking anybody else's along. */

@@ -6,7 +6,6 @@
 import { createPublicKey, hash, type KeyObject, randomBytes } from 'node:crypto';
 import { PeerError } from '../errors.ts';
 import { readCertificate } from './certificate.ts';
-import { DerCursor, TAG } from './der.ts';
 import { bitString, explicit, integer, sequence, time } from './der-writer.ts';
 import { parseDistinguishedName } from './distinguished-name-writer.ts';
 import {
@@ -20,6 +19,7 @@ import {
   subjectAltName,
   subjectKeyIdentifier,
 } from './extension-writer.ts';
+import { publicKeyBits } from './public-key-bits.ts';
 import { integerFromDecimal } from './serial-number.ts';
 import { signatureAlgorithmOf, signWith } from './signature-algorithm.ts';
 
@@ -135,16 +135,7 @@ function encodePublicKey(key: KeyObject): PublicKey {
 
 /** Key identifier: SHA-1 of the bits of the public key (RFC 5280 4.2.1.2, method 1). */
 function keyIdOf(spki: Uint8Array): Uint8Array {
-  try {
-    const fields = new DerCursor(spki);
-    fields.expect(TAG.sequence);
-    fields.moveInto(fields);
-    fields.expect(TAG.sequence);
-    fields.expect(TAG.bitString);
-    return hash('sha1', fields.content().subarray(1), 'buffer');
-  } catch (cause) {
-    throw new PeerError('ERR_INVALID_CERTIFICATE', 'The public key of the issuer is not readable', { cause });
-  }
+  return hash('sha1', publicKeyBits(spki), 'buffer');
 }
 
 /** 16 octets, positive, without a leading zero octet: 126 random bits. */

@@ -9,11 +9,11 @@ import { PeerError } from '../errors.ts';
 import { EntryWalker } from './crl-entries.ts';
 import { type CrlExtensions, expectDer, NO_EXTENSIONS, readCrlExtensions } from './crl-extensions.ts';
 import { CrlIndex } from './crl-index.ts';
-import { SignatureCheck, signatureAlgorithmFrom } from './crl-signature.ts';
 import type { CrlSource } from './crl-source.ts';
 import { DerCursor, DerError, TAG } from './der.ts';
 import { readStrictTime, UNKNOWN_TIME } from './der-time.ts';
 import { readDistinguishedName } from './distinguished-name-reader.ts';
+import { SignatureCheck, signatureAlgorithmFrom } from './signature-check.ts';
 
 /** Largest CRL that is read, bytes. */
 const MAX_CRL_BYTES = 512 * 1024 * 1024;

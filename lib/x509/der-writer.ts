@@ -12,17 +12,34 @@ import { integerFromDecimal } from './serial-number.ts';
 export function element(tag: number, ...parts: readonly Uint8Array[]): Uint8Array {
   let length = 0;
   for (const part of parts) length += part.length;
-  const lengthOctets = length < 0x80 ? 0 : length < 0x100 ? 1 : length < 0x10000 ? 2 : length < 0x1000000 ? 3 : 4;
-  const bytes = new Uint8Array(2 + lengthOctets + length);
-  bytes[0] = tag;
-  bytes[1] = lengthOctets === 0 ? length : 0x80 | lengthOctets;
-  for (let i = 0; i < lengthOctets; i++) bytes[2 + i] = length >>> (8 * (lengthOctets - 1 - i));
-  let at = 2 + lengthOctets;
+  const octets = lengthOctets(length);
+  const bytes = new Uint8Array(2 + octets + length);
+  writeHeader(bytes, tag, length);
+  let at = 2 + octets;
   for (const part of parts) {
     bytes.set(part, at);
     at += part.length;
   }
   return bytes;
+}
+
+/** Tag and length of an element whose content is put together elsewhere. */
+export function header(tag: number, length: number): Uint8Array {
+  const bytes = new Uint8Array(2 + lengthOctets(length));
+  writeHeader(bytes, tag, length);
+  return bytes;
+}
+
+/** How many octets follow the first one of a length. */
+function lengthOctets(length: number): number {
+  return length < 0x80 ? 0 : length < 0x100 ? 1 : length < 0x10000 ? 2 : length < 0x1000000 ? 3 : 4;
+}
+
+function writeHeader(bytes: Uint8Array, tag: number, length: number): void {
+  const octets = lengthOctets(length);
+  bytes[0] = tag;
+  bytes[1] = octets === 0 ? length : 0x80 | octets;
+  for (let i = 0; i < octets; i++) bytes[2 + i] = length >>> (8 * (octets - 1 - i));
 }
 
 /** SEQUENCE of the parts in their order. */
@@ -123,7 +140,7 @@ export function isAscii(text: string): boolean {
  *
  * @throws PeerError ERR_INVALID_INPUT when the date is invalid or outside the years 0 to 9999
  */
-function generalizedTime(date: Date): Uint8Array {
+export function generalizedTime(date: Date): Uint8Array {
   return element(TAG.generalizedTime, Buffer.from(`${digitsOf(date)}Z`, 'latin1'));
 }
 

@@ -14,7 +14,7 @@ import {
 } from './der-writer.ts';
 
 /** Names of the bits of KeyUsage, in order (RFC 5280 4.2.1.3). */
-const KEY_USAGES = [
+export const KEY_USAGES = [
   'digitalSignature',
   'nonRepudiation',
   'keyEncipherment',

@@ -37,6 +37,19 @@ export function readPem(pem: string, options: PemOptions = {}): readonly Uint8Ar
   return certificates;
 }
 
+/**
+ * DER of the first block with this label, such as a certificate request.
+ *
+ * @throws PeerError ERR_INVALID_CERTIFICATE when there is none, or it is not complete or not base64
+ */
+export function readPemBlock(pem: string, label: string): Uint8Array {
+  const begin = `-----BEGIN ${label}-----`;
+  const at = pem.indexOf(begin);
+  const end = pem.indexOf(`-----END ${label}-----`, at);
+  if (at === -1 || end === -1) throw invalid(`There is no complete PEM block ${label} in the text`);
+  return decode(pem.slice(at + begin.length, end), label);
+}
+
 /** PEM of one DER value, lines of 64 characters, with a final line break. */
 export function toPem(der: Uint8Array, label = 'CERTIFICATE'): string {
   const base64 = Buffer.from(der.buffer, der.byteOffset, der.byteLength).toString('base64');

@@ -54,3 +54,11 @@ export function signatureAlgorithmOf(privateKey: KeyObject): SignatureAlgorithm 
 export function signWith(privateKey: KeyObject, data: Uint8Array): Uint8Array {
   return sign(signatureAlgorithmOf(privateKey).digest, data, privateKey);
 }
+
+/** The same in a thread of libuv, for keys whose signatures take long. */
+export function signLater(privateKey: KeyObject, data: Uint8Array): Promise<Uint8Array> {
+  const { digest } = signatureAlgorithmOf(privateKey);
+  return new Promise((resolve, reject) => {
+    sign(digest, data, privateKey, (error, signature) => (error === null ? resolve(signature) : reject(error)));
+  });
+}

@@ -2,7 +2,8 @@
  * `npm start`: a private Node-RED with all examples running, on this machine only.
  *
  * Keys, flows and data are made at the first start and kept in `.demo/`.
- * PORT = the editor's port (1880), PEER_PORT = the VA's port for peers (8443), DEMO_DIR = another folder.
+ * PORT = the editor's port (1880), PEER_PORT = the VA's port for peers (8443), PEER_RA_PORT = the RA's (the one after it),
+ * DEMO_DIR = another folder.
  */
 import type { ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
@@ -20,8 +21,10 @@ const STOP_MS = 10_000;
 const folder = resolve(process.env['DEMO_DIR'] || join(PACKAGE_ROOT, '.demo'));
 const port = portOf('PORT', 1880);
 const peerPort = portOf('PEER_PORT', 8443);
+const raPort = portOf('PEER_RA_PORT', peerPort + 1);
 await checkPort(port, 'PORT');
 await checkPort(peerPort, 'PEER_PORT');
+await checkPort(raPort, 'PEER_RA_PORT');
 
 const isFirstStart = !existsSync(join(folder, 'variables.json'));
 if (isFirstStart) console.log(`First start: making keys and ${CERTIFICATES} certificates in ${folder}`);
@@ -38,6 +41,8 @@ const { child, url } = spawnNodeRed({
     PEER_PORT: String(peerPort),
     PEER_URL: `https://localhost:${peerPort}/ejbca/peer/v1`,
     PEER_PUBLIC_PORT: process.env['PEER_PUBLIC_PORT'] ?? '0',
+    PEER_RA_PORT: String(raPort),
+    PEER_RA_URL: `https://localhost:${raPort}/ejbca/peer/v1`,
   },
 });
 const lines = followLog(child);
@@ -127,6 +132,7 @@ Node-RED runs at ${url}/ (this machine only). Open it and look at
   04 Synchronize   the CA: compares its store with the VA's and pushes what is missing
   05 Queue         the CA: publishes by way of its queue, which loses nothing while the VA is away
   06 CRL           a CRL on its way to the VA, which serves it to the public
+  08 RA requests   an RA and its CA: open ra/ at this address, or see what the debug nodes show
 
 What the debug nodes show is in the debug sidebar (the bug icon).
 The VA listens for peers at https://localhost:${peerPort}/ejbca/peer/v1

@@ -43,6 +43,8 @@ const NODE_NAMES = [
   'incoming-auth',
   'peer-overview',
   'validation-authority',
+  'ra-request',
+  'ra-listener',
 ];
 const require = createRequire(import.meta.url);
 const { events } = require('@node-red/util') as { events: EventEmitter };

@@ -150,13 +150,26 @@ describe('connection pool', () => {
     await assertTimesOut(createServer((socket) => void socket.on('error', () => undefined)));
   });
 
-  async function assertTimesOut(silent: Server): Promise<void> {
+  it('has one deadline for both tries when a connection breaks', async () => {
+    let connections = 0;
+    const tls = createTlsServer({ key: pki.vaServer.keyPem, cert: pki.vaServer.certificatePem }, (socket) => {
+      socket.on('error', () => undefined).resume();
+      connections += 1;
+      if (connections === 1) setTimeout(() => socket.destroy(), 700);
+    });
+    const begun = performance.now();
+    await assertTimesOut(tls, 1_000);
+    assert.equal(connections, 2);
+    assert.ok(performance.now() - begun < 1_500, 'the second try began the time anew');
+  });
+
+  async function assertTimesOut(silent: Server, requestTimeoutMs = 300): Promise<void> {
     await new Promise<void>((resolve) => silent.listen(0, '127.0.0.1', resolve));
     const url = new URL(`https://localhost:${(silent.address() as AddressInfo).port}`);
     const authenticator = new RemoteAuthenticator(identitySource(pki.caClient), () => [
       { caDer: pki.managementCa.certificate },
     ]);
-    const pool = new ConnectionPool({ url, requestTimeoutMs: 300 }, authenticator);
+    const pool = new ConnectionPool({ url, requestTimeoutMs }, authenticator);
     await assert.rejects(new PeerClient(pool).ping(), { code: 'ERR_PEER_TIMEOUT' });
     await pool.close();
     authenticator.close();

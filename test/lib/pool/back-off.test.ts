@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { backOff } from '../../../lib/publisher/back-off.ts';
+import { backOff } from '../../../lib/pool/back-off.ts';
 
 const LIMITS = { firstMs: 500, maxMs: 5_000 };
 

@@ -1,4 +1,4 @@
-/** Checks the signature of a CRL while its bytes go by. */
+/** Checks a signature, that of a CRL while its bytes go by. */
 import { constants, createVerify, type KeyObject, type Verify, verify } from 'node:crypto';
 import { DerCursor, TAG } from './der.ts';
 import { dottedFromOid } from './object-identifier.ts';

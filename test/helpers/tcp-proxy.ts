@@ -1,0 +1,66 @@
+/**
+ * A TCP proxy between two peers that can lose what passes: answers, everything, or nothing.
+ */
+import { once } from 'node:events';
+import { type AddressInfo, connect, createServer, type Socket } from 'node:net';
+
+/** What becomes of bytes. `cut-answers` closes a connection in place of each answer; `hang` swallows, both ways. */
+export type ProxyMode = 'pass' | 'cut-answers' | 'hang';
+
+/** Starts a proxy to a port on this machine. */
+export async function startProxy(to: number) {
+  let target = to;
+  const sockets = new Set<Socket>();
+  let mode: ProxyMode = 'pass';
+  let isDown = false;
+  let cuts = 0;
+  const server = createServer((incoming) => {
+    if (isDown) return void incoming.destroy();
+    const outgoing = connect(target, '127.0.0.1');
+    for (const socket of [incoming, outgoing]) {
+      sockets.add(socket);
+      socket.on('error', () => undefined).on('close', () => sockets.delete(socket));
+    }
+    // A handshake must pass: only what comes after a request is an answer.
+    let isAsked = false;
+    incoming.on('data', (bytes) => {
+      isAsked = outgoing.bytesWritten > 3_000 || isAsked;
+      if (mode !== 'hang') outgoing.write(bytes);
+    });
+    outgoing.on('data', (bytes) => {
+      if (mode === 'hang') return;
+      if (mode === 'cut-answers' && isAsked) {
+        cuts += 1;
+        incoming.destroy();
+        outgoing.destroy();
+        return;
+      }
+      incoming.write(bytes);
+    });
+    incoming.on('close', () => outgoing.destroy());
+    outgoing.on('close', () => (mode === 'hang' ? undefined : incoming.destroy()));
+  }).listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  return {
+    port: (server.address() as AddressInfo).port,
+    set: (next: ProxyMode) => {
+      mode = next;
+    },
+    /** Where new connections go from now on. */
+    leadTo: (next: number) => {
+      target = next;
+    },
+    /** Connections that were closed in place of an answer. */
+    cuts: () => cuts,
+    /** Cuts all connections, and refuses new ones until it is up again. */
+    setDown: (down: boolean) => {
+      isDown = down;
+      if (down) for (const socket of sockets) socket.destroy();
+    },
+    async close(): Promise<void> {
+      for (const socket of sockets) socket.destroy();
+      server.close();
+      await once(server, 'close');
+    },
+  };
+}
