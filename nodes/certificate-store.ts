@@ -69,6 +69,8 @@ function storeConfig(RED: NodeAPI, config: CertificateStoreDef, credentials: Cre
   switch (config.kind) {
     case 'sqlite':
       return { kind: 'sqlite', file: fileOf(RED, config.file) };
+    case 'postgres':
+      return { kind: 'postgres', ...serverOf(RED, config, credentials) };
     case 'ejbca':
       return { kind: 'ejbca', dialect: config.dialect ?? 'mysql', ...serverOf(RED, config, credentials) };
     default:

@@ -6,29 +6,13 @@
  */
 import { isIP } from 'node:net';
 import { PeerError } from '../errors.ts';
+import { checkServer, type DatabaseServer, detailOf } from './database-server.ts';
 
 /** Where an EJBCA database is and who reads it; the user needs nothing but SELECT. Plain data. */
-export interface EjbcaConfig {
+export interface EjbcaConfig extends DatabaseServer {
   readonly kind: 'ejbca';
   /** `mysql` is MariaDB, too. */
   readonly dialect: 'mysql' | 'postgres';
-  /** With `tls` the name that is in the certificate of the server. */
-  readonly host: string;
-  readonly port: number;
-  readonly database: string;
-  readonly user: string;
-  readonly password: string;
-  /** Encrypts; the certificate of the server is verified. Absent = unencrypted. */
-  readonly tls?: EjbcaTls;
-}
-
-/** Certificates and keys in PEM. */
-export interface EjbcaTls {
-  /** CAs to trust. Default: those of Node.js. */
-  readonly ca?: string;
-  /** Own certificate and its private key, where the database wants one. */
-  readonly cert?: string;
-  readonly key?: string;
 }
 
 /** Values of one row in the order of the SELECT. */
@@ -50,33 +34,16 @@ export interface SqlConnection {
 }
 
 /** Refuses what cannot be a configuration. @throws PeerError ERR_INVALID_CONFIG */
-export function checkEjbcaConfig({ dialect, host, port, database, user, tls }: EjbcaConfig): void {
+export function checkEjbcaConfig(config: EjbcaConfig): void {
+  const { dialect, host, tls } = config;
   const refuse = (what: string): never => {
     throw new PeerError('ERR_INVALID_CONFIG', `The EJBCA database has ${what}`);
   };
   if (dialect !== 'mysql' && dialect !== 'postgres') refuse(`an unknown dialect '${String(dialect)}'`);
-  if (!(Number.isInteger(port) && port > 0 && port < 65_536)) refuse(`no usable port: ${String(port)}`);
-  for (const [what, value] of Object.entries({ host, database, user })) {
-    if (typeof value !== 'string' || value.trim() === '') refuse(`no ${what}`);
-  }
+  checkServer(config, 'The EJBCA database');
   // The driver would look for `localhost` in the certificate.
   if (dialect === 'mysql' && tls !== undefined && isIP(host) !== 0)
     refuse(`the address ${host}; TLS needs a host name`);
-}
-
-/**
- * A driver, which need not be installed.
- *
- * @throws PeerError ERR_INVALID_CONFIG naming the package
- */
-export async function loadDriver<T>(name: string, load: () => Promise<T>): Promise<T> {
-  try {
-    return await load();
-  } catch (error) {
-    throw new PeerError('ERR_INVALID_CONFIG', `The package '${name}' is not installed; this EJBCA database needs it`, {
-      cause: error,
-    });
-  }
 }
 
 /** What the server says when the user, the password or the database is not the right one. */
@@ -92,13 +59,11 @@ const CONFIG_REFUSALS: ReadonlySet<string> = new Set([
 /** What a driver says, as an error of this package. */
 export function toEjbcaError(error: unknown, config: EjbcaConfig): PeerError {
   if (error instanceof PeerError) return error;
-  const { code, message } = error as { code?: unknown; message?: string };
+  const { code } = error as { code?: unknown };
   const isRefusal = typeof code === 'string' && CONFIG_REFUSALS.has(code);
-  // A name that resolves to several addresses fails with several errors and an empty message.
-  const detail = message === undefined || message === '' ? String(code ?? error) : message;
   return new PeerError(
     isRefusal ? 'ERR_INVALID_CONFIG' : 'ERR_STORE_UNAVAILABLE',
-    `The ${nameOf(config)} cannot be used: ${detail}`,
+    `The ${nameOf(config)} cannot be used: ${detailOf(error)}`,
     {
       cause: error,
     },

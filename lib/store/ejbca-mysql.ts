@@ -3,7 +3,8 @@
  */
 import type { Readable } from 'node:stream';
 import type { Connection, ConnectionOptions, SslOptions } from 'mysql2';
-import { type EjbcaConfig, loadDriver, type SqlConnection, type SqlRow } from './ejbca-connection.ts';
+import { loadDriver } from './database-server.ts';
+import type { EjbcaConfig, SqlConnection, SqlRow } from './ejbca-connection.ts';
 
 const ROWS_PER_PIECE = 2_000;
 const KEEP_ALIVE_DELAY_MS = 10_000;

@@ -1,17 +1,11 @@
 /**
- * EJBCA on PostgreSQL, through the optional package pg.
+ * EJBCA on PostgreSQL.
  */
-import type { Client, ClientConfig, CustomTypesConfig } from 'pg';
-import { type EjbcaConfig, loadDriver, type SqlConnection, type SqlRow } from './ejbca-connection.ts';
+import type { Client } from 'pg';
+import type { EjbcaConfig, SqlConnection, SqlRow } from './ejbca-connection.ts';
+import { destroyClient, openClient, POSTGRES_TYPES } from './postgres-client.ts';
 
 const ROWS_PER_PIECE = 5_000;
-const KEEP_ALIVE_DELAY_MS = 10_000;
-/** Object identifiers of the types of whole numbers: int8, int2, int4. */
-const NUMBERS: ReadonlySet<number> = new Set([20, 21, 23]);
-/** Everything else stays the text it came as. */
-const TYPES = {
-  getTypeParser: (oid: number) => (NUMBERS.has(oid) ? Number : String),
-} as unknown as CustomTypesConfig;
 
 /**
  * Connects.
@@ -20,36 +14,10 @@ const TYPES = {
  * @throws PeerError ERR_INVALID_CONFIG without the package; what the driver throws
  */
 export async function connectPostgres(config: EjbcaConfig, signal: AbortSignal): Promise<SqlConnection> {
-  const { Client } = await loadDriver('pg', () => import('pg'));
-  const client = new Client(optionsOf(config));
-  // A connection that is lost while nobody asks shows at the next call.
-  client.on('error', () => undefined);
-  const connection = new PostgresConnection(client);
-  signal.addEventListener('abort', () => connection.destroy(), { once: true });
-  await new Promise<void>((resolve, reject) => {
-    signal.addEventListener('abort', () => reject(signal.reason), { once: true });
-    client.connect().then(() => resolve(), reject);
-  });
-  return connection;
+  return new EjbcaPostgresConnection(await openClient(config, signal));
 }
 
-/** Nothing is left to the environment variables that the driver looks at otherwise. */
-function optionsOf({ host, port, database, user, password, tls }: EjbcaConfig): ClientConfig {
-  return {
-    host,
-    port,
-    database,
-    user,
-    password: () => password,
-    ssl: tls === undefined ? false : { ...tls, host, minVersion: 'TLSv1.2' },
-    client_encoding: 'UTF8',
-    keepAlive: true,
-    keepAliveInitialDelayMillis: KEEP_ALIVE_DELAY_MS,
-    connectionTimeoutMillis: 0,
-  };
-}
-
-class PostgresConnection implements SqlConnection {
+class EjbcaPostgresConnection implements SqlConnection {
   readonly #client: Client;
   #cursors = 0;
 
@@ -60,7 +28,7 @@ class PostgresConnection implements SqlConnection {
   async query(sql: string, values: readonly string[] = []): Promise<readonly SqlRow[]> {
     let number = 0;
     const text = sql.replaceAll('?', () => `$${++number}`);
-    const { rows } = await this.#client.query({ text, values: [...values], rowMode: 'array', types: TYPES });
+    const { rows } = await this.#client.query({ text, values: [...values], rowMode: 'array', types: POSTGRES_TYPES });
     return rows;
   }
 
@@ -95,8 +63,6 @@ class PostgresConnection implements SqlConnection {
   }
 
   destroy(): void {
-    // The polite way waits for what is under way.
-    const { connection } = this.#client as unknown as { connection: { stream: { destroy(): void } } };
-    connection.stream.destroy();
+    destroyClient(this.#client);
   }
 }

@@ -173,6 +173,11 @@ export function isForRevokedOnly(row: Publishable): boolean {
   return row.revocationReason === REMOVE_FROM_CRL || isArchivedRevocation(row);
 }
 
+/** Whether peers need to know of a change. @param wasRevoked whether what stood before was revoked */
+export function isMarkWanted(row: Publishable, { peers, onlyRevoked }: MarkOrder, wasRevoked: boolean): boolean {
+  return peers.length > 0 && (!onlyRevoked || wasRevoked || isForRevokedOnly(row));
+}
+
 function isArchivedRevocation({ status, revocationReason }: Publishable): boolean {
   return status === CERTIFICATE_STATUS.archived && revocationReason >= 0;
 }

@@ -9,7 +9,7 @@ import {
   type DueMarks,
   type DueQuestion,
   isCaRow,
-  isForRevokedOnly,
+  isMarkWanted,
   MARK_KINDS,
   MAX_DELAY_MS,
   type MarkKind,
@@ -108,12 +108,12 @@ export class SqliteQueue implements QueueEngine {
    */
   markRow(
     row: RowColumns,
-    { peers, withCertificate, onlyRevoked }: MarkOrder,
+    order: MarkOrder,
     { wasRevoked, addedAt }: { readonly wasRevoked: boolean; readonly addedAt: number },
   ): number {
-    if (peers.length === 0 || (onlyRevoked && !wasRevoked && !isForRevokedOnly(row))) return 0;
-    const wanted = { fingerprint: row.fingerprint, withCertificate: withCertificate || isCaRow(row) };
-    return this.mark(peers, 'certificate', wanted, addedAt);
+    if (!isMarkWanted(row, order, wasRevoked)) return 0;
+    const wanted = { fingerprint: row.fingerprint, withCertificate: order.withCertificate || isCaRow(row) };
+    return this.mark(order.peers, 'certificate', wanted, addedAt);
   }
 
   /** Sets marks of one change, or sets them anew, within a transaction; gives the sequence of the change. */

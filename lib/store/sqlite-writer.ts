@@ -4,24 +4,23 @@
 import type { DatabaseSync, StatementSync } from 'node:sqlite';
 import { PeerError } from '../errors.ts';
 import { type CaScope, isCaInScope } from '../x509/ca-scope.ts';
-import { CERTIFICATE_STATUS, CERTIFICATE_TYPE } from './certificate-data.ts';
-import { faultOf, type RowColumns, type RowFault, readBlocks, rowDigest } from './certificate-row.ts';
+import { CERTIFICATE_TYPE } from './certificate-data.ts';
+import { faultOf, type RowColumns, readBlocks } from './certificate-row.ts';
 import type { Refusal } from './certificate-store.ts';
 import { replacesByTime } from './newest-wins.ts';
 import type { MarkOrder } from './publisher-queue.ts';
-import { bucketOf, HASH_BYTES } from './range-sums.ts';
+import { bucketOf } from './range-sums.ts';
 import { SqliteCaCertificates } from './sqlite-ca-certificates.ts';
 import type { SqliteQueue } from './sqlite-queue.ts';
 import { isConstraintFailure } from './sqlite-schema.ts';
 import { SQL, stateOf } from './sqlite-statements.ts';
 import type { WriteCall, WriteOutcome } from './store-engine.ts';
+import { digestOf, isRevoked, joined, notAuthorized, refusalOf, type Verdict } from './write-verdict.ts';
 
 /** Decoded at a time: what lives shortly costs the garbage collection little. */
 const ROWS_PER_BLOCK = 1_000;
 
 type Statements = { readonly [K in keyof typeof SQL]: StatementSync };
-
-type Verdict = 's' | 'u' | RowFault;
 
 /** What is read of a row that stands. */
 interface Standing extends Pick<RowColumns, 'status' | 'revocationReason' | 'revocationDate' | 'updateTime'> {
@@ -244,33 +243,10 @@ function newTransaction(nextBody: number): Transaction {
   return { nextBody, total: 0, revoked: 0, withCertificate: 0, buckets: new Set(), startedAt: Date.now() };
 }
 
-/** The first bytes of the row's digest, as comparisons use them. */
-function digestOf(row: RowColumns): Uint8Array {
-  return Buffer.from(rowDigest(row).slice(0, HASH_BYTES * 2), 'hex');
-}
-
-function isRevoked({ status }: Pick<RowColumns, 'status'>): 0 | 1 {
-  return status === CERTIFICATE_STATUS.revoked ? 1 : 0;
-}
-
-function notAuthorized(issuerDN: string): RowFault {
-  return { code: 'ERR_NOT_AUTHORIZED', detail: `Not authorized for the CA "${issuerDN}"` };
-}
-
-function refusalOf(row: RowColumns, index: number, { code, detail }: RowFault): Refusal {
-  const { subjectDN, issuerDN } = row;
-  return { index, fingerprint: Buffer.from(row.fingerprint).toString('hex'), subjectDN, issuerDN, code, detail };
-}
-
 /** Ordered inserts are several times faster; rows of one fingerprint keep their order. */
 function inFingerprintOrder(rows: readonly RowColumns[]): readonly (readonly [number, RowColumns])[] {
   const entries = [...rows.entries()];
   const compare = (a: RowColumns, b: RowColumns): number => Buffer.compare(a.fingerprint, b.fingerprint);
   const isSorted = entries.every(([index, row]) => index === 0 || compare(rows[index - 1] as RowColumns, row) <= 0);
   return isSorted ? entries : entries.sort(([a, left], [b, right]) => compare(left, right) || a - b);
-}
-
-function joined(chunks: readonly Uint8Array[]): Uint8Array {
-  const [only] = chunks;
-  return only !== undefined && chunks.length === 1 ? only : Buffer.concat(chunks);
 }

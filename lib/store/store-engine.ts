@@ -7,6 +7,7 @@ import type { PageRequest, RowPage, RowsOf, RowsOfRequest, StoreCounts, WriteRes
 import type { CrlKeeper } from './crl-keeper.ts';
 import type { EjbcaConfig } from './ejbca-connection.ts';
 import type { SkippedRow } from './ejbca-row.ts';
+import type { PostgresConfig } from './postgres-connection.ts';
 import type { MarkOrder, QueueEngine } from './publisher-queue.ts';
 import type { ComparableEngine } from './range-comparison.ts';
 
@@ -55,7 +56,7 @@ export interface StoreEngine extends ComparableEngine {
 }
 
 /** Which engine, and what it works on. Plain data. */
-export type StoreConfig = EjbcaConfig | SqliteConfig;
+export type StoreConfig = EjbcaConfig | PostgresConfig | SqliteConfig;
 
 /** The embedded store. */
 export interface SqliteConfig {

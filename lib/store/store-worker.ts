@@ -9,6 +9,7 @@ import type { PageRequest, RowsOfRequest } from './certificate-store.ts';
 import type { CaQuery, CrlInput, CrlQuery, CrlWriteOptions } from './crl-data.ts';
 import type { CrlKeeper } from './crl-keeper.ts';
 import { EjbcaStore } from './ejbca-store.ts';
+import { PostgresStore } from './postgres-store.ts';
 import type { DueQuestion, MarkListRequest, MarkSelection, SettleCall } from './publisher-queue.ts';
 import { answerRanges, answerRows, askRanges, askRows, type RangeQuestion } from './range-comparison.ts';
 import type { RowFilter } from './row-filter.ts';
@@ -94,6 +95,7 @@ port.on('message', (call: StoreCall) => {
 
 function createEngine({ config, isReader }: StoreThreadSetup): StoreEngine {
   if (config.kind === 'ejbca') return new EjbcaStore(config);
+  if (config.kind === 'postgres') return new PostgresStore(config);
   return new SqliteStore(config.file, isReader);
 }
 
@@ -102,10 +104,11 @@ function tellChange(): void {
 }
 
 function crls(): CrlKeeper {
+  const { kind } = setup.config;
   if (engine.crls === undefined)
     throw new PeerError(
       'ERR_INVALID_CONFIG',
-      `This certificate store (${setup.config.kind}) is read only; it keeps no CRLs`,
+      `This certificate store (${kind}) ${kind === 'ejbca' ? 'is read only; it ' : ''}keeps no CRLs`,
     );
   return engine.crls;
 }

@@ -4,6 +4,7 @@
  * Credentials stand inside the nodes, as the editor sends them at a deploy.
  */
 import type { EjbcaConfig } from '../../lib/store/ejbca-connection.ts';
+import type { PostgresConfig } from '../../lib/store/postgres-connection.ts';
 import type { FlowNode } from './node-red.ts';
 import type { Credential } from './test-pki.ts';
 
@@ -86,6 +87,13 @@ export function ejbcaStoreNode(id: string, config: EjbcaConfig, fields: Fields =
     credentials: { user, password },
     ...fields,
   };
+}
+
+/** A PostgreSQL database as the store. */
+export function postgresStoreNode(id: string, config: PostgresConfig, fields: Fields = {}): FlowNode {
+  const { host, port, database, user, password } = config;
+  const server = { file: '', host, port, database, tls: '', credentials: { user, password } };
+  return { id, type: 'peer-certificate-store', name: nameOf(id), kind: 'postgres', ...server, ...fields };
 }
 
 /** An endpoint on 127.0.0.1 with the authenticator `va`, the store `store` and the role `role`. */
