@@ -44,7 +44,7 @@ const store = new WorkerStore({ kind: 'sqlite', file });
 if (side === 'va') {
   const server = new PeerServer({ port, host, authenticator, store, roles: [caRole()], software: 'test' });
   await server.start();
-  process.send?.({ port: server.port });
+  process.send?.({ port: server.port, pid: process.pid });
 } else {
   const times = timeoutMs !== undefined && { connectTimeoutMs: timeoutMs, requestTimeoutMs: timeoutMs };
   const pool = new ConnectionPool({ url: new URL(`https://${host}:${port}`), ...times }, authenticator);

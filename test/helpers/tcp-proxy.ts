@@ -11,6 +11,8 @@ export type ProxyMode = 'pass' | 'cut-answers' | 'hang';
 export async function startProxy(to: number) {
   let target = to;
   const sockets = new Set<Socket>();
+  /** Connections over which nothing comes through any more. */
+  const forgotten = new WeakSet<Socket>();
   let mode: ProxyMode = 'pass';
   let isDown = false;
   let cuts = 0;
@@ -23,12 +25,13 @@ export async function startProxy(to: number) {
     }
     // A handshake must pass: only what comes after a request is an answer.
     let isAsked = false;
+    const isLost = (): boolean => mode === 'hang' || forgotten.has(incoming);
     incoming.on('data', (bytes) => {
       isAsked = outgoing.bytesWritten > 3_000 || isAsked;
-      if (mode !== 'hang') outgoing.write(bytes);
+      if (!isLost()) outgoing.write(bytes);
     });
     outgoing.on('data', (bytes) => {
-      if (mode === 'hang') return;
+      if (isLost()) return;
       if (mode === 'cut-answers' && isAsked) {
         cuts += 1;
         incoming.destroy();
@@ -38,7 +41,7 @@ export async function startProxy(to: number) {
       incoming.write(bytes);
     });
     incoming.on('close', () => outgoing.destroy());
-    outgoing.on('close', () => (mode === 'hang' ? undefined : incoming.destroy()));
+    outgoing.on('close', () => (isLost() ? undefined : incoming.destroy()));
   }).listen(0, '127.0.0.1');
   await once(server, 'listening');
   return {
@@ -49,6 +52,10 @@ export async function startProxy(to: number) {
     /** Where new connections go from now on. */
     leadTo: (next: number) => {
       target = next;
+    },
+    /** Swallows what comes over the connections that are open now, as a firewall does that has lost its table. */
+    forget: () => {
+      for (const socket of sockets) forgotten.add(socket);
     },
     /** Connections that were closed in place of an answer. */
     cuts: () => cuts,
