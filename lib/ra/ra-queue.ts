@@ -25,7 +25,7 @@ import {
 import { type KeepOptions, KeptOutcomes } from './kept-outcomes.ts';
 import type { ListeningCa } from './listening-ca.ts';
 import { ListeningCas } from './listening-cas.ts';
-import { digestOf, RaEntry, type RaQuestion } from './ra-entry.ts';
+import { checkDetails, digestOf, RaEntry, type RaQuestion } from './ra-entry.ts';
 import { WaitingRequests } from './waiting-requests.ts';
 
 /** Limits and times of a queue. */
@@ -155,10 +155,12 @@ export class RaQueue implements RaDesk {
     this.#entries.clear();
   }
 
-  #check({ type, id, content }: RaQuestion): void {
+  #check(question: RaQuestion): void {
+    const { type, id, content } = question;
     if (!RA_TYPE.test(type)) throw new PeerError('ERR_INVALID_INPUT', `"${type}" is not a request type`);
     if (id !== undefined && !RA_ID.test(id)) throw new PeerError('ERR_INVALID_INPUT', `"${id}" is not a request id`);
     this.#checkSize(content.body.length, 'request');
+    checkDetails(question);
   }
 
   #checkSize(bytes: number, what: string): void {

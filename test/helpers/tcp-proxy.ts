@@ -1,5 +1,5 @@
 /**
- * A TCP proxy between two peers that can lose what passes: answers, everything, or nothing.
+ * A TCP proxy between two peers that can lose what passes, or be late with it.
  */
 import { once } from 'node:events';
 import { type AddressInfo, connect, createServer, type Socket } from 'node:net';
@@ -16,6 +16,16 @@ export async function startProxy(to: number) {
   let mode: ProxyMode = 'pass';
   let isDown = false;
   let cuts = 0;
+  let latency: (() => number) | undefined;
+  /** When the last bytes to a socket arrive; none overtakes another. */
+  const arrivals = new WeakMap<Socket, number>();
+  const later = (socket: Socket, bytes: Buffer): void => {
+    const now = performance.now();
+    const at = Math.max(arrivals.get(socket) ?? 0, now + (latency?.() ?? 0));
+    arrivals.set(socket, at);
+    if (at <= now) socket.write(bytes);
+    else setTimeout(() => socket.write(bytes), at - now);
+  };
   const server = createServer((incoming) => {
     if (isDown) return void incoming.destroy();
     const outgoing = connect(target, '127.0.0.1');
@@ -28,7 +38,7 @@ export async function startProxy(to: number) {
     const isLost = (): boolean => mode === 'hang' || forgotten.has(incoming);
     incoming.on('data', (bytes) => {
       isAsked = outgoing.bytesWritten > 3_000 || isAsked;
-      if (!isLost()) outgoing.write(bytes);
+      if (!isLost()) later(outgoing, bytes);
     });
     outgoing.on('data', (bytes) => {
       if (isLost()) return;
@@ -38,7 +48,7 @@ export async function startProxy(to: number) {
         outgoing.destroy();
         return;
       }
-      incoming.write(bytes);
+      later(incoming, bytes);
     });
     incoming.on('close', () => outgoing.destroy());
     outgoing.on('close', () => (isLost() ? undefined : incoming.destroy()));
@@ -48,6 +58,10 @@ export async function startProxy(to: number) {
     port: (server.address() as AddressInfo).port,
     set: (next: ProxyMode) => {
       mode = next;
+    },
+    /** Milliseconds that bytes need for one way, asked for each piece. */
+    setLatency: (next: () => number) => {
+      latency = next;
     },
     /** Where new connections go from now on. */
     leadTo: (next: number) => {
