@@ -105,6 +105,7 @@ export class RaQueue implements RaDesk {
     if (this.#isClosed) throw stopped();
     signal?.throwIfAborted();
     this.#check(question);
+    checkDetails(question);
     const id = question.id ?? randomUUID();
     const before = this.#outcomes.get(id);
     const known = this.#entries.get(id);
@@ -155,12 +156,10 @@ export class RaQueue implements RaDesk {
     this.#entries.clear();
   }
 
-  #check(question: RaQuestion): void {
-    const { type, id, content } = question;
+  #check({ type, id, content }: RaQuestion): void {
     if (!RA_TYPE.test(type)) throw new PeerError('ERR_INVALID_INPUT', `"${type}" is not a request type`);
     if (id !== undefined && !RA_ID.test(id)) throw new PeerError('ERR_INVALID_INPUT', `"${id}" is not a request id`);
     this.#checkSize(content.body.length, 'request');
-    checkDetails(question);
   }
 
   #checkSize(bytes: number, what: string): void {
