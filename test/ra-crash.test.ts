@@ -85,6 +85,47 @@ describe('RA requests when a side is killed', function () {
     assert.ok(lost.length > 0 && lost.length <= REQUESTS);
   });
 
+  it('one of two CAs: all goes to the other one at once, and nothing runs twice', async () => {
+    const running = await startRa({}, pki);
+    ra = running;
+    const files = ['executed-one', 'executed-two'].map((name) => join(folder, name));
+    const { port } = running.peers.server;
+    const [first] = await Promise.all(files.map((file) => startSide('ca', pki.caClient, port, file)));
+    await waitFor({
+      look: () => running.queue.facts().idleConnections === 20 || undefined,
+      what: 'ten idle connections of each',
+      timeoutMs: 5_000,
+    });
+    const ask = (name: string): Promise<string>[] =>
+      Array.from({ length: REQUESTS }, (_, i) =>
+        running.queue.ask(question(`${i}`, { id: `${name}-${i}`, deadlineMs: 8_000 })).then(
+          (outcome) => textOf(outcome),
+          (error: { code: string }) => error.code,
+        ),
+      );
+    const before = ask('before');
+    await waitFor({
+      look: () => files.every((file) => linesOf(file).length > 5) || undefined,
+      what: 'executions at both',
+      timeoutMs: 5_000,
+    });
+    await kill9(first as ChildProcess);
+    const killedAt = performance.now();
+    const ofFirst = linesOf(files[0] as string).length;
+    const after = await Promise.all(ask('after'));
+    const tookMs = Math.round(performance.now() - killedAt);
+    const wrong = after.filter((outcome, i) => outcome !== `for after-${i}`);
+    assert.deepEqual(wrong, [], 'answered by the other one');
+    assert.ok(tookMs < 10_000, `${tookMs} ms`);
+    assert.equal(linesOf(files[0] as string).length, ofFirst);
+    for (const [i, outcome] of (await Promise.all(before)).entries()) {
+      assert.ok(outcome === `for before-${i}` || outcome === 'ERR_RA_CA_LOST', `${i}: ${outcome}`);
+    }
+    const executed = files.flatMap(linesOf);
+    assert.equal(new Set(executed).size, executed.length, 'none twice');
+    console.log(`      all ${REQUESTS} that came after the kill were answered within ${tookMs} ms`);
+  });
+
   it('the RA, which asks all again under their ids after its restart: each runs once, and is answered', async () => {
     const port = await freePort();
     const file = join(folder, 'outcomes-ra');

@@ -5,6 +5,7 @@ import { isPeerErrorCode, PeerError } from '../errors.ts';
 import { CborReader, CborWriter, expectItems } from '../store/cbor.ts';
 import { parseAnswerDetails, parseRequestDetails } from './ra-details.ts';
 import {
+  isStatusCode,
   RA_ID,
   RA_MAX_CONTENT_BYTES,
   RA_TYPE,
@@ -133,7 +134,7 @@ function readFailure(reader: CborReader): RaOutcome {
 
 function readAnswer(reader: CborReader): RaOutcome {
   const statusCode = reader.integer();
-  if (statusCode < 100 || statusCode > 599) throw malformed(`${statusCode} is no status code`);
+  if (!isStatusCode(statusCode)) throw malformed(`${statusCode} is no status code`);
   const details = parseAnswerDetails(reader.textOrNull());
   return { answer: { statusCode, ...details, content: readContent(reader) } };
 }

@@ -14,8 +14,34 @@ const [OPEN_BRACE, CLOSE_BRACE, OPEN_BRACKET, CLOSE_BRACKET] = [0x7b, 0x7d, 0x5b
 
 /** Field names are tokens, values have no control characters but the tab (RFC 9110 section 5). */
 const TOKEN = /^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/;
-// biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is refused
-const CONTROLS = /[\x00-\x08\x0a-\x1f\x7f]/;
+const NOT_IN_VALUES = /[^\t\x20-\x7e\x80-\xff]/;
+/** They belong to the connection of the CA, or to the length that the RA counts itself (RFC 9110 section 7.6.1). */
+const NOT_CARRIED = new Set([
+  'connection',
+  'content-length',
+  'keep-alive',
+  'proxy-connection',
+  'te',
+  'trailer',
+  'transfer-encoding',
+  'upgrade',
+]);
+
+const DOMAIN = /^\.?[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?(\.[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)*$/i;
+/** From now on, still a date. */
+const MAX_AGE_MS = 8e15;
+/** What a cookie may say of itself (RFC 6265 section 4.1.1), in the words of Express; the rest is not carried. */
+const COOKIE_OPTIONS: Readonly<Record<string, (value: unknown) => boolean>> = {
+  domain: (value) => typeof value === 'string' && value.length <= 253 && DOMAIN.test(value),
+  path: (value) => typeof value === 'string' && /^[\x20-\x3a\x3d-\x7e]*$/.test(value),
+  expires: (value) => typeof value === 'string' && !Number.isNaN(Date.parse(value)),
+  maxAge: (value) => typeof value === 'number' && Math.abs(value) <= MAX_AGE_MS,
+  httpOnly: isBoolean,
+  secure: isBoolean,
+  partitioned: isBoolean,
+  sameSite: (value) => isBoolean(value) || /^(lax|none|strict)$/i.test(String(value)),
+  priority: (value) => /^(low|medium|high)$/i.test(String(value)),
+};
 
 type Members = Record<string, unknown>;
 
@@ -31,7 +57,11 @@ export function parseRequestDetails(text: string | null): {
   };
 }
 
-/** @throws PeerError ERR_MALFORMED_MESSAGE */
+/**
+ * Headers and cookies that whoever answers an HTTP request may set as they are.
+ *
+ * @throws PeerError ERR_MALFORMED_MESSAGE
+ */
 export function parseAnswerDetails(text: string | null): Pick<RaAnswer, 'headers' | 'cookies'> {
   const { headers = {}, cookies = {} } = parseMembers(text);
   return { headers: headersOf(headers), cookies: cookiesOf(objectOf(cookies, 'cookies')) };
@@ -43,12 +73,17 @@ export function parseAnswerDetails(text: string | null): Pick<RaAnswer, 'headers
  * @throws PeerError ERR_MALFORMED_MESSAGE
  */
 export function parseFlatJson(text: string): unknown {
-  if (depthOf(text) > MAX_JSON_DEPTH) throw malformed('the JSON is nested too deeply');
+  if (!isFlatJson(text)) throw malformed('the JSON is nested too deeply');
   try {
     return JSON.parse(text);
   } catch (cause) {
     throw new PeerError('ERR_MALFORMED_MESSAGE', 'The content is not JSON', { cause });
   }
+}
+
+/** Whether a JSON text may be sent, as to its depth. */
+export function isFlatJson(text: string): boolean {
+  return depthOf(text) <= MAX_JSON_DEPTH;
 }
 
 function parseMembers(text: string | null): Members {
@@ -103,20 +138,36 @@ function headersOf(value: unknown): RaAnswer['headers'] {
   const headers = objectOf(value, 'headers');
   for (const [name, content] of Object.entries(headers)) {
     const values: readonly unknown[] = Array.isArray(content) ? content : [content];
-    const isRight = values.every((each) => typeof each === 'string' && !CONTROLS.test(each));
+    const isRight = values.every((each) => typeof each === 'string' && !NOT_IN_VALUES.test(each));
     if (!TOKEN.test(name) || !isRight) throw malformed(`header "${name.slice(0, 64)}"`);
   }
-  return headers as RaAnswer['headers'];
+  const carried = Object.entries(headers).filter(([name]) => !NOT_CARRIED.has(name.toLowerCase()));
+  return Object.fromEntries(carried) as RaAnswer['headers'];
 }
 
 function cookiesOf(cookies: Members): RaAnswer['cookies'] {
   return Object.fromEntries(
     Object.entries(cookies).map(([name, cookie]): [string, RaCookie] => {
       const { value, options } = objectOf(cookie, 'cookie');
-      if (!TOKEN.test(name) || (value !== null && typeof value !== 'string')) throw malformed('cookie');
-      return [name, { value, options: objectOf(options, 'options of a cookie') }];
+      const isText = typeof value === 'string' && !/\p{Surrogate}/u.test(value);
+      if (!TOKEN.test(name) || (value !== null && !isText)) throw malformed(`cookie "${name.slice(0, 64)}"`);
+      return [name, { value, options: cookieOptionsOf(objectOf(options, 'options of a cookie')) }];
     }),
   );
+}
+
+function cookieOptionsOf(options: Members): RaCookie['options'] {
+  const known = Object.entries(COOKIE_OPTIONS).flatMap(([name, isRight]): readonly [string, unknown][] => {
+    const value = Object.hasOwn(options, name) ? (options[name] ?? undefined) : undefined;
+    if (value === undefined) return [];
+    if (!isRight(value)) throw malformed(`option ${name} of a cookie`);
+    return [[name, name === 'expires' ? new Date(value as string) : value]];
+  });
+  return Object.fromEntries(known);
+}
+
+function isBoolean(value: unknown): boolean {
+  return typeof value === 'boolean';
 }
 
 function objectOf(value: unknown, what: string): Members {

@@ -25,6 +25,11 @@ export const RA_ID = /^[\w.:-]{1,64}$/;
 /** Request types become parts of access rules. */
 export const RA_TYPE = /^[A-Za-z][\w.-]{0,63}$/;
 
+/** Whether an answer may have this status: one below 200 does not end a request (RFC 9110 section 15.2). */
+export function isStatusCode(code: number): boolean {
+  return Number.isInteger(code) && code >= 200 && code <= 599;
+}
+
 /** Bytes, text or JSON, so that it comes out as it went in. */
 export interface RaContent {
   readonly kind: 'bytes' | 'text' | 'json';
@@ -62,7 +67,7 @@ export interface RaRequest {
   readonly content: RaContent;
 }
 
-/** A cookie as Express takes it. */
+/** A cookie as Express takes it; null clears it. `expires` is a Date. */
 export interface RaCookie {
   readonly value: string | null;
   readonly options: Readonly<Record<string, unknown>>;

@@ -2,7 +2,7 @@
  * Payloads of flows ⇄ contents of RA requests and answers: what goes in comes out as the same kind.
  */
 import { PeerError } from '../errors.ts';
-import { parseFlatJson } from '../protocol/ra-details.ts';
+import { isFlatJson, parseFlatJson } from '../protocol/ra-details.ts';
 import type { RaContent } from '../protocol/ra-messages.ts';
 
 /** Bytes stay bytes, text stays text, nothing becomes no bytes, all else is JSON. @throws PeerError ERR_INVALID_INPUT */
@@ -23,9 +23,16 @@ export function payloadOf({ kind, body }: RaContent): unknown {
 function toJson(payload: unknown): string {
   try {
     const text: string | undefined = JSON.stringify(payload);
-    if (text !== undefined) return text;
+    if (text !== undefined) return flat(text);
   } catch (cause) {
+    if (cause instanceof PeerError) throw cause;
     throw new PeerError('ERR_INVALID_INPUT', 'The payload cannot be written as JSON', { cause });
   }
   throw new PeerError('ERR_INVALID_INPUT', `A payload of type ${typeof payload} cannot be sent`);
+}
+
+/** The other side would not read it. */
+function flat(text: string): string {
+  if (isFlatJson(text)) return text;
+  throw new PeerError('ERR_INVALID_INPUT', 'The payload is nested too deeply');
 }

@@ -1,7 +1,7 @@
 /**
  * Outcomes of requests under their ids, for a while, so that a request that comes again is not executed again.
  *
- * Bounded in time, number and bytes. When the bytes run out, old contents leave before ids do: not to
+ * Bounded in time, number and bytes. When the bytes run out, old outcomes leave before ids do: not to
  * execute twice matters more than to be able to answer again.
  */
 import type { RaOutcome } from '../protocol/ra-messages.ts';
@@ -12,7 +12,7 @@ export interface KeepOptions {
   readonly keepMs?: number;
   /** Default 100000. */
   readonly maxIds?: number;
-  /** Bytes of contents. Default 32 MB. */
+  /** Of the outcomes, bytes. Default 32 MB. */
   readonly maxBytes?: number;
 }
 
@@ -33,8 +33,8 @@ export class KeptOutcomes {
   readonly #options: Required<KeepOptions>;
   readonly #now: () => number;
   readonly #kept = new Map<string, Kept>();
-  /** Ids whose content is still here, oldest first. */
-  readonly #withContent = new Set<string>();
+  /** Ids whose outcome is still here, oldest first. */
+  readonly #withOutcome = new Set<string>();
   #bytes = 0;
 
   constructor(options: KeepOptions = {}, now: () => number = Date.now) {
@@ -54,9 +54,9 @@ export class KeptOutcomes {
 
   put(id: string, digest: string, outcome: RaOutcome): void {
     this.#drop(id);
-    const bytes = 'answer' in outcome ? outcome.answer.content.body.length : 0;
+    const bytes = sizeOf(outcome);
     this.#kept.set(id, { until: this.#now() + this.#options.keepMs, digest, outcome, bytes });
-    if (bytes > 0) this.#withContent.add(id);
+    this.#withOutcome.add(id);
     this.#bytes += bytes;
     this.#trim();
   }
@@ -68,15 +68,15 @@ export class KeptOutcomes {
       if (until >= now && this.#kept.size <= maxIds) break;
       this.#drop(id);
     }
-    for (const id of this.#withContent) {
+    for (const id of this.#withOutcome) {
       if (this.#bytes <= maxBytes) break;
-      this.#forgetContent(id);
+      this.#forgetOutcome(id);
     }
   }
 
-  #forgetContent(id: string): void {
+  #forgetOutcome(id: string): void {
     const kept = this.#kept.get(id);
-    this.#withContent.delete(id);
+    this.#withOutcome.delete(id);
     if (kept === undefined) return;
     this.#bytes -= kept.bytes;
     kept.bytes = 0;
@@ -85,7 +85,14 @@ export class KeptOutcomes {
 
   #drop(id: string): void {
     this.#bytes -= this.#kept.get(id)?.bytes ?? 0;
-    this.#withContent.delete(id);
+    this.#withOutcome.delete(id);
     this.#kept.delete(id);
   }
+}
+
+/** About how many bytes. */
+function sizeOf(outcome: RaOutcome): number {
+  if ('failure' in outcome) return outcome.failure.detail.length;
+  const { headers, cookies, content } = outcome.answer;
+  return content.body.length + JSON.stringify([headers, cookies]).length;
 }

@@ -6,6 +6,7 @@ import type { RaEntry } from './ra-entry.ts';
 
 /** A call that is held open. */
 export interface HeldCall {
+  readonly ca: ListeningCa;
   readonly types: readonly string[];
   /** Answers it, with a request or without. */
   readonly end: (entry: RaEntry | undefined) => void;

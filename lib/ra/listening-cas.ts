@@ -64,11 +64,15 @@ export class ListeningCas {
     ca.release();
   }
 
-  /** Gives a request to one of the idle connections, whichever: a CA with more of them gets more. */
+  /**
+   * Gives a request to the CA of one of the idle connections, whichever: a CA with more of them gets more. Of its
+   * connections the one that called last takes it: it is the quickest, and those that are too many may end.
+   */
   give(entry: RaEntry): boolean {
     const idle = [...this.#held].filter(({ types }) => accepts(types, entry.question.type));
     if (idle.length === 0) return false;
-    idle[randomInt(idle.length)]?.end(entry);
+    const chosen = idle[randomInt(idle.length)];
+    idle.findLast(({ ca }) => ca === chosen?.ca)?.end(entry);
     return true;
   }
 
@@ -84,7 +88,7 @@ export class ListeningCas {
         if (entry !== undefined) ca.hand(slot, entry);
         resolve(entry);
       };
-      const held: HeldCall = { types: call.types, end };
+      const held: HeldCall = { ca, types: call.types, end };
       const timer = setTimeout(() => end(undefined), Math.min(call.waitMs, RA_WAIT_MS));
       const forget = caller.onDisconnect(() => end(undefined));
       slot.held = held;

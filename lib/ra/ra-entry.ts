@@ -3,6 +3,7 @@
  */
 import { createHash } from 'node:crypto';
 import { PeerError } from '../errors.ts';
+import { parseRequestDetails } from '../protocol/ra-details.ts';
 import type { RaAnswer, RaOutcome, RaRequest } from '../protocol/ra-messages.ts';
 
 /** A request as somebody at the RA asks it. */
@@ -21,6 +22,17 @@ export interface RaQuestion extends Omit<RaRequest, 'id' | 'ticket' | 'remaining
 export function digestOf({ type, administrator, http, content }: Omit<RaQuestion, 'deadlineMs'>): string {
   const hash = createHash('sha256').update(JSON.stringify([type, content.kind, administrator, http]));
   return hash.update('\0').update(content.body).digest('base64');
+}
+
+/** What the CA would not read is told to who asks. @throws PeerError ERR_INVALID_INPUT */
+export function checkDetails({ administrator, http }: Pick<RaQuestion, 'administrator' | 'http'>): void {
+  if (administrator === undefined && http === undefined) return;
+  try {
+    parseRequestDetails(JSON.stringify({ administrator, http }));
+  } catch (cause) {
+    const detail = `The administrator or the HTTP request cannot be sent: ${(cause as Error).message}`;
+    throw new PeerError('ERR_INVALID_INPUT', detail, { cause });
+  }
 }
 
 /** Somebody who waits for the outcome. */

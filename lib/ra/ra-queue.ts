@@ -25,7 +25,7 @@ import {
 import { type KeepOptions, KeptOutcomes } from './kept-outcomes.ts';
 import type { ListeningCa } from './listening-ca.ts';
 import { ListeningCas } from './listening-cas.ts';
-import { digestOf, RaEntry, type RaQuestion } from './ra-entry.ts';
+import { checkDetails, digestOf, RaEntry, type RaQuestion } from './ra-entry.ts';
 import { WaitingRequests } from './waiting-requests.ts';
 
 /** Limits and times of a queue. */
@@ -105,6 +105,7 @@ export class RaQueue implements RaDesk {
     if (this.#isClosed) throw stopped();
     signal?.throwIfAborted();
     this.#check(question);
+    checkDetails(question);
     const id = question.id ?? randomUUID();
     const before = this.#outcomes.get(id);
     const known = this.#entries.get(id);

@@ -14,9 +14,15 @@ import { row } from '../lib/store/rows.ts';
 import { publishPeer } from './publish-task.ts';
 import { caRole } from './two-peers.ts';
 
-interface Settings {
+/** Where a side keeps its store, how it is found, who it is; times in milliseconds. */
+export interface PublishSideSettings {
   readonly file: string;
   readonly port: number;
+  /** Where the VA listens. Default 127.0.0.1. */
+  readonly host?: string;
+  /** Of connecting and of a request; absent = what the pool has. */
+  readonly timeoutMs?: number;
+  readonly maxBackOffMs?: number;
   readonly certificate: string;
   readonly key: string;
   readonly ca: string;
@@ -29,19 +35,21 @@ export interface PublishOrder {
 }
 
 const [side, text] = process.argv.slice(2);
-const { file, port, certificate, key, ca }: Settings = JSON.parse(text ?? '{}');
+const settings: PublishSideSettings = JSON.parse(text ?? '{}');
+const { file, port, host = '127.0.0.1', timeoutMs, maxBackOffMs = 300, certificate, key, ca } = settings;
 const trust = readPem(ca).map((caDer) => ({ caDer }));
 const authenticator = new RemoteAuthenticator({ kind: 'pem', certificate, key, passphrase: '' }, () => trust);
 const store = new WorkerStore({ kind: 'sqlite', file });
 
 if (side === 'va') {
-  const server = new PeerServer({ port, host: '127.0.0.1', authenticator, store, roles: [caRole()], software: 'test' });
+  const server = new PeerServer({ port, host, authenticator, store, roles: [caRole()], software: 'test' });
   await server.start();
-  process.send?.({ port: server.port });
+  process.send?.({ port: server.port, pid: process.pid });
 } else {
-  const pool = new ConnectionPool({ url: new URL(`https://localhost:${port}`) }, authenticator);
+  const times = timeoutMs !== undefined && { connectTimeoutMs: timeoutMs, requestTimeoutMs: timeoutMs };
+  const pool = new ConnectionPool({ url: new URL(`https://${host}:${port}`), ...times }, authenticator);
   const peer = publishPeer('VA', new PeerClient(pool));
-  const queue = new PublisherQueue({ store, find: () => peer, maxBackOffMs: 300 });
+  const queue = new PublisherQueue({ store, find: () => peer, maxBackOffMs });
   const task = {
     groups: [queue.group('va')],
     rules: { withCertificate: true, onlyRevoked: false },

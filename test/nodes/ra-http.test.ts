@@ -40,7 +40,8 @@ const WORK = `
 if (msg.req.query.fail) throw new Error('broken flow');
 msg.statusCode = 201;
 msg.headers = { 'content-type': 'application/pkcs10', 'x-type': msg.ra.type };
-msg.cookies = { seen: { value: msg.req.headers['x-who'], path: '/' } };
+msg.cookies = { seen: { value: msg.req.headers['x-who'], path: '/', expires: new Date(Date.UTC(2040, 0, 1)) }, old: null };
+if (msg.req.query.number) msg.payload = 42;
 if (msg.req.query.json) { msg.payload = { got: msg.payload, path: msg.req.url }; delete msg.headers['content-type']; }
 return msg.req.query.silent ? null : msg;`;
 
@@ -88,8 +89,14 @@ for (const version of [4, 5] as const) {
       assert.equal(response.status, 201);
       assert.equal(response.headers.get('x-type'), 'enrol');
       assert.match(response.headers.get('content-type') ?? '', /^application\/pkcs10/);
-      assert.match(response.headers.get('set-cookie') ?? '', /seen=me/);
+      const cookies = response.headers.getSetCookie();
+      assert.match(cookies[0] ?? '', /^seen=me; Path=\/; Expires=Sun, 01 Jan 2040 00:00:00 GMT$/);
+      assert.match(cookies[1] ?? '', /^old=; .*Expires=Thu, 01 Jan 1970/);
       assert.equal(await response.text(), 'a csr');
+    });
+
+    it('gives a number as its digits', async () => {
+      assert.equal(await (await post('/enrol?number=1', 'x')).text(), '42');
     });
 
     it('carries bytes as bytes', async () => {

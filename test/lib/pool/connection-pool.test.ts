@@ -8,6 +8,7 @@ import { RemoteAuthenticator } from '../../../lib/keybinding/remote-authenticato
 import { ConnectionPool } from '../../../lib/pool/connection-pool.ts';
 import { PeerClient } from '../../../lib/pool/peer-client.ts';
 import { readCertificate } from '../../../lib/x509/certificate.ts';
+import { startProxy } from '../../helpers/tcp-proxy.ts';
 import { createTestPki, daysFromNow, identitySource, writePemFiles } from '../../helpers/test-pki.ts';
 import { startTwoPeers, type TwoPeers } from '../../helpers/two-peers.ts';
 
@@ -137,6 +138,37 @@ describe('connection pool', () => {
     const second = await startTwoPeers({ pki, endpoint: { port } });
     await first.client.ping();
     await second.close();
+  });
+
+  it('never uses a connection again over which an answer failed to come', async () => {
+    const { server } = await start();
+    const proxy = await startProxy(server.port);
+    const trust = [{ caDer: pki.managementCa.certificate }];
+    const authenticator = new RemoteAuthenticator(identitySource(pki.caClient), () => trust);
+    const url = new URL(`https://localhost:${proxy.port}`);
+    const pool = new ConnectionPool({ url, maxConnections: 4, requestTimeoutMs: 400 }, authenticator);
+    const client = new PeerClient(pool);
+    try {
+      await Promise.all(Array.from({ length: 20 }, () => client.ping()));
+      const old = pool.facts().ready;
+      proxy.forget();
+      const outcomes = await Promise.all(
+        Array.from({ length: old }, () =>
+          client.ping().then(
+            () => 'answered',
+            ({ code }) => code,
+          ),
+        ),
+      );
+      assert.deepEqual(new Set(outcomes), new Set(['ERR_PEER_TIMEOUT']));
+      for (let i = 0; i < 20; i++) await client.ping();
+      await Promise.all(Array.from({ length: 20 }, () => client.ping()));
+      assert.ok(pool.facts().ready + pool.facts().inUse <= 4);
+    } finally {
+      await pool.close();
+      await proxy.close();
+      authenticator.close();
+    }
   });
 
   it('gives up on a peer that takes the request and never answers', async () => {

@@ -317,6 +317,21 @@ describe('RA queue', () => {
     assert.deepEqual(order, ['high', 'first', 'second', 'low']);
   });
 
+  it('refuses at once what no CA would read', async () => {
+    open();
+    const http = { method: 'GET', url: '/', headers: {}, query: {}, params: {} };
+    const administrator = { subjectDN: '', certificate: '', rules: {} };
+    const deep = JSON.parse(`${'{"a":'.repeat(12)}0${'}'.repeat(12)}`);
+    const wrong = [
+      { administrator: { ...administrator, rules: { '/ca': 'accept' as never } } },
+      { http: { ...http, method: 'GET /' } },
+      { http: { ...http, query: deep } },
+      { http: { ...http, url: 'x'.repeat(300_000) } },
+    ];
+    for (const rest of wrong) await assert.rejects(queue.ask(question('', rest)), { code: 'ERR_INVALID_INPUT' });
+    assert.equal(queue.facts().waiting, 0);
+  });
+
   it('refuses more than may wait, in all and of one type', async () => {
     open({ maxWaiting: 3, maxWaitingPerType: 2 });
     const ask = (type: string) => queue.ask(question('', { type }));

@@ -5,6 +5,7 @@ import type { RaTask } from '../../../lib/ra/ra-execution.ts';
 import { answer, question, type Ra, startRa, textOf } from '../../helpers/ra-sides.ts';
 import { startProxy } from '../../helpers/tcp-proxy.ts';
 import { waitFor } from '../../helpers/wait-for.ts';
+import { chance } from '../store/rows.ts';
 
 /** A handler whose requests wait until the test lets them go. */
 function gate() {
@@ -90,6 +91,40 @@ describe('RA worker', () => {
       clearInterval(timer);
       assert.equal(gates.most(), 8);
       await until(() => worker.state().waiting === 2 && ra.queue.facts().idleConnections === 2, 'the minimum');
+    });
+
+    it('within its bounds over a line of 50 to 300 ms, back at the minimum when idle again', async function () {
+      this.timeout(40_000);
+      ra = await startRa();
+      const proxy = await startProxy(ra.peers.server.port);
+      const random = chance(14);
+      proxy.setLatency(() => 50 + random(251));
+      let [running, most, executed] = [0, 0, 0];
+      const work = async () => {
+        running += 1;
+        executed += 1;
+        most = Math.max(most, running);
+        await delay(20);
+        running -= 1;
+        return answer('');
+      };
+      const url = new URL(`https://localhost:${proxy.port}${BASE_PATH}`);
+      const { worker } = ra.startCa(work, { minimum: 2, maximum: 8, waitMs: 1_500, url });
+      let mostConnections = 0;
+      const watch = setInterval(() => {
+        const { working, waiting } = worker.state();
+        mostConnections = Math.max(mostConnections, working + waiting);
+      }, 5);
+      try {
+        await until(() => ra.queue.facts().idleConnections === 2, 'the minimum');
+        await Promise.all(Array.from({ length: 60 }, () => ra.queue.ask(question('', { deadlineMs: 15_000 }))));
+        assert.equal(executed, 60);
+        assert.ok(most > 2 && most <= 8 && mostConnections <= 8, `${most} at once, ${mostConnections} connections`);
+        await until(() => worker.state().waiting === 2 && ra.queue.facts().idleConnections === 2, 'the minimum again');
+      } finally {
+        clearInterval(watch);
+        await proxy.close();
+      }
     });
 
     it('so that a burst after idleness is served at once up to the minimum', async () => {
