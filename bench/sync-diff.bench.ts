@@ -18,6 +18,7 @@ const ROUNDS = 5;
 /** 20 bytes of fingerprint and 8 of state. */
 const PAIR_BYTES = 28;
 const loop = watchLoop();
+loop.pause();
 
 interface Measured {
   readonly rows: number;
@@ -29,7 +30,6 @@ interface Measured {
 
 export async function run(): Promise<Record<string, number>> {
   const folder = mkdtempSync(join(tmpdir(), 'bench-sync-diff-'));
-  loop.pause();
   const measured: Measured[] = [];
   for (const rows of SIZES)
     for (const differing of DIFFERENCES) if (differing < rows) measured.push(await measure(folder, rows, differing));

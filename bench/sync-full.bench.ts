@@ -21,6 +21,7 @@ const ROWS_WITH_BODY = 200_000;
 const FEW_ROWS = 100_000;
 const MANY_ROWS = 5_000_000;
 const loop = watchLoop();
+loop.pause();
 
 interface Filled {
   readonly rate: number;
@@ -32,7 +33,6 @@ interface Filled {
 
 export async function run(): Promise<Record<string, number>> {
   const folder = mkdtempSync(join(tmpdir(), 'bench-sync-full-'));
-  loop.pause();
   const bare = await compare(folder, 'bare', () => benchRows(ROWS), ROWS);
   const full = await compare(folder, 'full', () => benchRowsWithBody(ROWS_WITH_BODY), ROWS_WITH_BODY);
   const few = await memoryOf(folder, FEW_ROWS);

@@ -3,10 +3,14 @@
  */
 import type { Node, NodeAPI, NodeDef } from 'node-red';
 import { PeerError, toPeerError } from '../lib/errors.ts';
+import type { KeyBinding } from '../lib/keybinding/key-binding.ts';
+import { OcspResponder } from '../lib/ocsp/ocsp-responder.ts';
 import { AnswerCounts } from '../lib/validation-authority/answer-counts.ts';
+import { ocspFaces, ocspNumbers } from '../lib/validation-authority/ocsp-face.ts';
 import { type Face, PublicServer } from '../lib/validation-authority/public-server.ts';
 import { certificateFace, crlFace } from '../lib/validation-authority/store-faces.ts';
 import type { CertificateStoreNode } from './certificate-store.ts';
+import type { OcspKeyBindingNode } from './ocsp-keybinding.ts';
 import { handleInput } from './shared/handle-input.ts';
 import { configNode, numberField } from './shared/node-config.ts';
 import { showError, showStatus } from './shared/node-status.ts';
@@ -17,6 +21,8 @@ interface ValidationAuthorityDef extends NodeDef {
   readonly host: string;
   readonly crls: boolean;
   readonly certificates: boolean;
+  /** Ids of OCSP key bindings; empty = no OCSP. */
+  readonly keyBindings?: readonly string[];
 }
 
 const TELL_INTERVAL_MS = 1_000;
@@ -25,30 +31,32 @@ export default function (RED: NodeAPI): void {
   function PeerValidationAuthority(this: Node, config: ValidationAuthorityDef): void {
     RED.nodes.createNode(this, config);
     const counts = new AnswerCounts();
-    let server: PublicServer | undefined;
+    let opened: Opened | undefined;
+    const numbers = () => ({ ...counts.take(), ...(opened?.responder && ocspNumbers(opened.responder)) });
+    const onAnswer: OnAnswer = (path, status, error) => {
+      counts.add(status);
+      if (error !== undefined) this.warn(`${path}: ${error.code}: ${error.message}`);
+    };
     const open = async (): Promise<void> => {
-      server = openServer(RED, config, (path, status, error) => {
-        counts.add(status);
-        if (error !== undefined) this.warn(`${path}: ${error.code}: ${error.message}`);
-      });
-      await server.start();
-      const text = RED._('validation-authority.status.listening', { port: server.port });
+      opened = openServer(RED, config, onAnswer);
+      await opened.server.start();
+      const text = RED._('validation-authority.status.listening', { port: opened.server.port });
       showStatus(this, { fill: 'green', shape: 'dot', text });
     };
     const onStarted = (): void => {
-      if (server !== undefined) return;
+      if (opened !== undefined) return;
       open().catch((cause: unknown) => {
         const error = toPeerError(cause);
-        server = undefined;
+        opened = undefined;
         showError(this, error);
         this.error(error, {});
       });
     };
     const timer = setInterval(() => {
-      if (counts.hasNews()) this.send({ topic: 'answers', payload: counts.take() });
+      if (counts.hasNews()) this.send({ topic: 'answers', payload: numbers() });
     }, TELL_INTERVAL_MS).unref();
     handleInput(this, async (message) => {
-      message.payload = counts.take();
+      message.payload = numbers();
       return message;
     });
     // Not before: the store is a config node too and may come into being after this one.
@@ -56,8 +64,8 @@ export default function (RED: NodeAPI): void {
     this.on('close', (_removed: boolean, done: () => void) => {
       RED.events.off('flows:started', onStarted);
       clearInterval(timer);
-      if (server === undefined) return done();
-      server.close().then(done, done);
+      if (opened === undefined) return done();
+      opened.server.close().then(done, done);
     });
   }
 
@@ -66,20 +74,43 @@ export default function (RED: NodeAPI): void {
 
 type OnAnswer = (path: string, status: number, error?: PeerError) => void;
 
-function openServer(RED: NodeAPI, config: ValidationAuthorityDef, onAnswer: OnAnswer): PublicServer {
-  const host = (config.host ?? '').trim();
-  return new PublicServer({
-    port: numberField(config.port, 'Port', { min: 0, max: 65_535 }),
-    ...(host !== '' && { host }),
-    faces: facesOf(RED, config),
-    onAnswer,
-  });
+interface Opened {
+  readonly server: PublicServer;
+  /** undefined without key bindings. */
+  readonly responder: OcspResponder | undefined;
 }
 
-/** One line per thing that can be served. */
-function facesOf(RED: NodeAPI, config: ValidationAuthorityDef): readonly Face[] {
-  const { crls } = configNode<CertificateStoreNode>(RED, config.store, 'peer-certificate-store').store();
-  const faces = [...(config.crls ? [crlFace(crls)] : []), ...(config.certificates ? [certificateFace(crls)] : [])];
-  if (faces.length === 0) throw new PeerError('ERR_INVALID_CONFIG', 'The validation authority serves nothing');
-  return faces;
+/** Those that are open; the same array as long as they are the same. A deploy may renew them at any time. */
+function openBindings(RED: NodeAPI, { keyBindings = [] }: ValidationAuthorityDef): () => readonly KeyBinding[] {
+  let last: readonly KeyBinding[] = [];
+  return () => {
+    const nodes = keyBindings.map((id) => RED.nodes.getNode(id) as OcspKeyBindingNode | null);
+    const found = nodes.flatMap((node) => node?.opened?.() ?? []);
+    const isSame = found.length === last.length && found.every((binding, index) => binding === last[index]);
+    if (!isSame) last = found;
+    return last;
+  };
+}
+
+function openServer(RED: NodeAPI, config: ValidationAuthorityDef, onAnswer: OnAnswer): Opened {
+  const host = (config.host ?? '').trim();
+  const store = configNode<CertificateStoreNode>(RED, config.store, 'peer-certificate-store').store();
+  const responder =
+    (config.keyBindings ?? []).length > 0
+      ? new OcspResponder({ store, bindings: openBindings(RED, config) })
+      : undefined;
+  if (!(config.crls || config.certificates || responder !== undefined)) {
+    throw new PeerError('ERR_INVALID_CONFIG', 'The validation authority serves nothing');
+  }
+  const server = new PublicServer({
+    port: numberField(config.port, 'Port', { min: 0, max: 65_535 }),
+    ...(host !== '' && { host }),
+    faces: [
+      ...(responder === undefined ? [] : ocspFaces(responder)),
+      ...(config.crls ? [crlFace(store.crls)] : []),
+      ...(config.certificates ? [certificateFace(store.crls)] : []),
+    ] satisfies readonly Face[],
+    onAnswer,
+  });
+  return { server, responder };
 }
