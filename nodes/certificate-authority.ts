@@ -2,14 +2,14 @@
  * Config node: who issues certificates in a renewal.
  */
 import type { Node, NodeAPI, NodeDef } from 'node-red';
+import type { CertificateAuthority } from '../lib/authority/certificate-authority.ts';
+import { EjbcaAuthority, parseEjbcaUrl } from '../lib/authority/ejbca-authority.ts';
+import { FlowAuthority, type FlowOrder } from '../lib/authority/flow-authority.ts';
+import { LocalAuthority } from '../lib/authority/local-authority.ts';
 import { PeerError } from '../lib/errors.ts';
 import type { IdentitySource } from '../lib/keybinding/identity.ts';
 import type { RemoteAuthenticator } from '../lib/keybinding/remote-authenticator.ts';
 import { ConnectionPool } from '../lib/pool/connection-pool.ts';
-import type { CertificateAuthority } from '../lib/renewal/certificate-authority.ts';
-import { EjbcaAuthority, parseEjbcaUrl } from '../lib/renewal/ejbca-authority.ts';
-import { FlowAuthority, type FlowOrder } from '../lib/renewal/flow-authority.ts';
-import { LocalAuthority } from '../lib/renewal/local-authority.ts';
 import type { RemoteAuthenticatorNode } from './remote-authenticator.ts';
 import { configNode, numberField } from './shared/node-config.ts';
 

@@ -4,10 +4,13 @@
 import type { Node, NodeAPI, NodeDef } from 'node-red';
 import { PeerError, toPeerError } from '../lib/errors.ts';
 import { RA_TYPE, type RaAnswer } from '../lib/protocol/ra-messages.ts';
+import { ENROLMENT_TYPES, enrol } from '../lib/ra/enrolment.ts';
 import { payloadOf } from '../lib/ra/flow-content.ts';
 import { FlowResponse } from '../lib/ra/flow-response.ts';
 import type { RaTask } from '../lib/ra/ra-execution.ts';
 import type { RaWorkerState } from '../lib/ra/ra-worker.ts';
+import { toPem } from '../lib/x509/pem.ts';
+import type { CertificateAuthorityNode } from './certificate-authority.ts';
 import type { PeerConnectorNode } from './peer-connector.ts';
 import { useConnectors } from './shared/connectors.ts';
 import { configNode } from './shared/node-config.ts';
@@ -17,6 +20,8 @@ interface RaListenerDef extends NodeDef {
   readonly connector: string;
   /** Separated by commas, spaces or line breaks; empty = all. */
   readonly types: string;
+  /** Who issues what is enrolled for; empty = the flow. */
+  readonly authority?: string;
 }
 
 const STATE_INTERVAL_MS = 250;
@@ -28,11 +33,13 @@ export default function (RED: NodeAPI): void {
     let connector: PeerConnectorNode | undefined;
     let stop: () => Promise<void> = async () => undefined;
     const state = new StateOutput(this, () => connector?.raState());
-    const handle = (task: RaTask): Promise<RaAnswer> =>
-      new Promise((resolve) => {
+    const handle = async (task: RaTask): Promise<RaAnswer> => {
+      const issued = await issuedFor(RED, config, task);
+      return new Promise((resolve) => {
         const res = { _res: new FlowResponse(resolve, () => !task.signal.aborted) };
-        this.send([{ ...messageOf(task), res } as never, null]);
+        this.send([{ ...messageOf(task), ...issued, res } as never, null]);
       });
+    };
     const listen = (): void => {
       try {
         const found = configNode<PeerConnectorNode>(RED, config.connector, 'peer-connector');
@@ -58,6 +65,17 @@ export default function (RED: NodeAPI): void {
   }
 
   RED.nodes.registerType('peer-ra-listener', PeerRaListener);
+}
+
+/** The certificate that an enrolment asks for, before the flow hears of it; nothing where the flow issues. */
+async function issuedFor(RED: NodeAPI, config: RaListenerDef, task: RaTask): Promise<object> {
+  if (!config.authority || !ENROLMENT_TYPES.includes(task.request.type)) return {};
+  const node = configNode<CertificateAuthorityNode>(RED, config.authority, 'peer-certificate-authority');
+  const authority = node.authority(() => {
+    throw new PeerError('ERR_INVALID_CONFIG', 'Where the flow issues, an RA listener needs no certificate authority');
+  });
+  const certificates = await enrol(task, authority, config.connector);
+  return { payload: certificates.map((der) => toPem(der)).join('') };
 }
 
 function typesOf(text: string): readonly string[] {

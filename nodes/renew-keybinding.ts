@@ -2,10 +2,10 @@
  * Flow node: the OCSP key bindings of a peer, as a table, and their renewal.
  */
 import type { Node, NodeAPI, NodeDef } from 'node-red';
+import type { CertificateAuthority } from '../lib/authority/certificate-authority.ts';
+import { FlowAuthority, type FlowOrder } from '../lib/authority/flow-authority.ts';
 import { PeerError } from '../lib/errors.ts';
 import type { KeyBindingFacts } from '../lib/keybinding/key-binding-facts.ts';
-import type { CertificateAuthority } from '../lib/renewal/certificate-authority.ts';
-import { FlowAuthority, type FlowOrder } from '../lib/renewal/flow-authority.ts';
 import type { RenewalProgress } from '../lib/renewal/key-binding-renewal.ts';
 import { type RenewalRow, type RenewalSelection, renewKeyBindings } from '../lib/renewal/renew-key-bindings.ts';
 import type { CertificateAuthorityNode } from './certificate-authority.ts';

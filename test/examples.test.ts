@@ -7,9 +7,12 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { rootCertificates } from 'node:tls';
+import { createCertificateRequest, REQUEST_LABEL } from '../lib/x509/certificate-request.ts';
+import { toPem } from '../lib/x509/pem.ts';
 import { CERTIFICATES_IN_STORE, demoPki } from './demo/demo-pki.ts';
 import { exampleFiles, readExample } from './helpers/examples.ts';
 import { freePort, type NodeRed, startNodeRed } from './helpers/node-red.ts';
+import { KEY_MAKERS } from './helpers/test-pki.ts';
 
 const BUNDLED = 30;
 /** Of `@flowfuse/node-red-dashboard`; examples that use them say so in their name. */
@@ -25,6 +28,7 @@ const CORE_TYPES = [
   'http in',
   'http response',
   'template',
+  'switch',
 ];
 
 let publicPort = '';
@@ -88,16 +92,26 @@ const EXPECTATIONS: Record<string, (nodeRed: NodeRed) => Promise<void>> = {
   },
 
   '08 Answer the requests of an RA.json': async (nodeRed) => {
-    const answered = 'The CA was asked by CN=Demo VA,O=Demo,C=SE to enrol: ';
-    await nodeRed.waitForDebug('ra08answer', (payload: unknown) => String(payload).startsWith(answered));
+    await nodeRed.waitForDebug('ra08answer', (payload: unknown) =>
+      String(payload).startsWith('-----BEGIN CERTIFICATE'),
+    );
     await nodeRed.waitForDebug('ra08state', ({ state }: { state: string }) => state === 'idle');
     const page = await fetch(`${nodeRed.url}/ra/`);
     assert.match(await page.text(), /<form method="post" action="enrol">/);
-    const response = await fetch(`${nodeRed.url}/ra/enrol`, {
-      method: 'POST',
-      body: new URLSearchParams({ csr: 'abc' }),
-    });
-    assert.equal(await response.text(), `${answered}3 characters`);
+    const post = (path: string, fields: Record<string, string>): Promise<Response> =>
+      fetch(`${nodeRed.url}/ra/${path}`, { method: 'POST', body: new URLSearchParams(fields) });
+    const csr = toPem(createCertificateRequest('CN=by form', KEY_MAKERS.ec()), REQUEST_LABEL);
+    const enrolled = await post('enrol', { csr });
+    assert.match(await enrolled.text(), /^-----BEGIN CERTIFICATE-----/);
+    const serialNumber = enrolled.headers.get('x-serial-number') ?? '';
+    const status = async (): Promise<unknown> =>
+      (await fetch(`${nodeRed.url}/ra/status?serialNumber=${serialNumber}`)).json();
+    assert.deepEqual(await status(), { serialNumber, status: 'active' });
+    assert.equal((await post('revoke', { serialNumber, reason: 'keyCompromise' })).status, 200);
+    assert.deepEqual(await status(), { serialNumber, status: 'revoked' });
+    assert.equal((await post('revoke', { serialNumber: '1' })).status, 404);
+    const refused = await post('enrol', { csr: 'abc' });
+    assert.deepEqual([refused.status, (await refused.json()).code], [502, 'ERR_INVALID_CERTIFICATE']);
   },
 
   '09 Watch peers with core nodes.json': async (nodeRed) => {

@@ -12,13 +12,14 @@ const LEVELS: readonly (readonly string[])[] = [
   ['auth', 'store', 'keybinding'],
   ['protocol'],
   ['pool', 'ocsp'],
+  ['authority'],
   ['publisher', 'sync', 'renewal', 'ra', 'validation-authority'],
   ['endpoint'],
   ['overview'],
   ['nodes'],
 ];
 /** What the outgoing side is made of. It and the endpoint meet in the protocol only. */
-const OUTGOING = ['pool', 'publisher', 'sync', 'renewal', 'ra'];
+const OUTGOING = ['pool', 'authority', 'publisher', 'sync', 'renewal', 'ra'];
 
 const ROOT = new URL('../', import.meta.url);
 

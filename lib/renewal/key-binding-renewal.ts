@@ -4,13 +4,13 @@
  * Keeps nothing: what is broken off is begun again, and the peer gives the same request as long as its next key waits.
  */
 import { type KeyObject, X509Certificate } from 'node:crypto';
+import type { CertificateAuthority } from '../authority/certificate-authority.ts';
 import { PeerError } from '../errors.ts';
 import { keyFingerprintOf } from '../keybinding/crypto-token.ts';
 import type { KeyBindingFacts } from '../keybinding/key-binding-facts.ts';
 import type { PeerClient } from '../pool/peer-client.ts';
 import { readCertificate } from '../x509/certificate.ts';
 import { readCertificateRequest } from '../x509/certificate-request.ts';
-import type { CertificateAuthority } from './certificate-authority.ts';
 
 /** Steps in their order. */
 export const RENEWAL_STEPS = ['key', 'csr', 'issued', 'delivered', 'activated'] as const;
@@ -71,7 +71,9 @@ async function runSteps(task: RenewalTask, binding: KeyBindingFacts, signal: Abo
   }
   tell('key');
   tell('csr');
-  const certificates = await authority.issue({ peer, binding, certificateRequest, subjectDN }, signal);
+  const { issuerDN } = binding;
+  const order = { purpose: 'ocspSigner', peer, name, issuerDN, certificateRequest, subjectDN } as const;
+  const certificates = await authority.issue(order, signal);
   const { serialNumber } = checkIssued(certificates, publicKey);
   tell('issued', serialNumber);
   const { keyBinding } = await client.deliverKeyBindingCertificate({ name, certificates }, signal);

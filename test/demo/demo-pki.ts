@@ -9,6 +9,8 @@ import { readCertificateInput } from '../../lib/publisher/certificate-input.ts';
 import { encodeRow } from '../../lib/store/certificate-row.ts';
 import { SqliteStore } from '../../lib/store/sqlite-store.ts';
 import { ALL_CAS } from '../../lib/x509/ca-scope.ts';
+import { createCertificateRequest, REQUEST_LABEL } from '../../lib/x509/certificate-request.ts';
+import { toPem } from '../../lib/x509/pem.ts';
 import { makeCrl } from '../helpers/crl-maker.ts';
 import {
   type Credential,
@@ -74,6 +76,9 @@ function makePki(folder: string, certificates: number): PeerVariables {
     makeCrl({ issuer: issuingCa, nextUpdate: validity.notAfter, entries: [{ serialNumber: '4660', reason: 1 }] }),
   );
   const issuingCaFiles = writePemFiles(folder, 'issuing-ca', issuingCa);
+  const csr = join(folder, 'request.pem');
+  const request = createCertificateRequest('CN=demo user,O=Demo,C=SE', KEY_MAKERS.ec());
+  writeFileSync(csr, toPem(request, REQUEST_LABEL));
   const vaFiles = writePemFiles(folder, 'va', va);
   return {
     PEER_CA_PKCS12: writePkcs12(folder, 'ca', ca, { passphrase, ca: managementCa }),
@@ -88,6 +93,7 @@ function makePki(folder: string, certificates: number): PeerVariables {
     PEER_CRL: crl,
     PEER_OCSP_TOKEN: join(folder, 'ocsp.p12'),
     PEER_OCSP_PASSPHRASE: randomBytes(24).toString('base64url'),
+    PEER_CSR: csr,
     PEER_ISSUING_CA: issuingCaFiles.certificateFile,
     PEER_ISSUING_CA_KEY: issuingCaFiles.keyFile,
   };

@@ -1,10 +1,11 @@
 /**
  * The CA side of a renewal in a process of its own, to be killed at a named step, where it says so and waits.
  */
+
+import { LocalAuthority } from '../../lib/authority/local-authority.ts';
 import { RemoteAuthenticator } from '../../lib/keybinding/remote-authenticator.ts';
 import { ConnectionPool } from '../../lib/pool/connection-pool.ts';
 import { PeerClient } from '../../lib/pool/peer-client.ts';
-import { LocalAuthority } from '../../lib/renewal/local-authority.ts';
 import { renewKeyBindings } from '../../lib/renewal/renew-key-bindings.ts';
 import { readPem } from '../../lib/x509/pem.ts';
 

@@ -153,7 +153,7 @@ describe('renew-keybinding node', () => {
       caName: 'IssuingCA1',
       certificateProfile: 'OCSP Signer',
       endEntityProfile: 'OCSP Signers',
-      username: '{{peer}}-{{binding}}',
+      username: '{{peer}}-{{name}}',
     };
     try {
       const { message } = await (await start({ authority })).send('renew', { payload: '' });

@@ -3,18 +3,38 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
+import type { CertificateAuthority } from '../../../lib/authority/certificate-authority.ts';
+import { LocalAuthority } from '../../../lib/authority/local-authority.ts';
 import { PeerError } from '../../../lib/errors.ts';
 import type { KeyBinding } from '../../../lib/keybinding/key-binding.ts';
-import type { CertificateAuthority } from '../../../lib/renewal/certificate-authority.ts';
+import type { KeyBindingFacts } from '../../../lib/keybinding/key-binding-facts.ts';
 import type { RenewalProgress } from '../../../lib/renewal/key-binding-renewal.ts';
-import { LocalAuthority } from '../../../lib/renewal/local-authority.ts';
 import { isDue, type RenewalSelection, renewKeyBindings } from '../../../lib/renewal/renew-key-bindings.ts';
 import { certify, openBinding } from '../../helpers/ocsp-binding.ts';
 import { createTestPki, identitySource, issueRootCa } from '../../helpers/test-pki.ts';
 import { caRole, startTwoPeers, type TwoPeers } from '../../helpers/two-peers.ts';
-import { BINDING, orderOf } from './orders.ts';
+import { orderOf } from '../authority/orders.ts';
 
 const DAY_MS = 86_400_000;
+
+/** What a peer shows of a binding. */
+const BINDING: KeyBindingFacts = {
+  name: 'ocsp 1',
+  cryptoToken: 'token 1',
+  status: 'enabled',
+  operational: 'online',
+  subjectDN: 'CN=ocsp 1,O=Test,C=SE',
+  issuerDN: 'CN=Issuing CA 1,O=Test,C=SE',
+  serialNumber: '1',
+  notBefore: '2026-01-01T00:00:00.000Z',
+  expires: '2026-01-08T00:00:00.000Z',
+  canRenew: true,
+  keyAlgorithm: 'P-256',
+  generation: 1,
+  nextKey: '',
+  orphanKeys: [],
+  retiredKeys: [],
+};
 
 describe('renewal of key bindings', () => {
   const pki = createTestPki();
@@ -203,7 +223,7 @@ describe('renewal of key bindings', () => {
   it('harms no other binding when one fails', async () => {
     const half: CertificateAuthority = {
       issue: async (order) => {
-        if (order.binding.name === 'ocsp 1') throw new PeerError('ERR_NOT_ISSUED', 'no');
+        if (order.name === 'ocsp 1') throw new PeerError('ERR_NOT_ISSUED', 'no');
         return local.issue(order);
       },
     };

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { FlowAuthority, type FlowOrder } from '../../../lib/renewal/flow-authority.ts';
+import { FlowAuthority, type FlowOrder } from '../../../lib/authority/flow-authority.ts';
 import { readCertificateRequest } from '../../../lib/x509/certificate-request.ts';
 import { readPemBlock } from '../../../lib/x509/pem.ts';
 import { issueRootCa } from '../../helpers/test-pki.ts';
@@ -19,7 +19,7 @@ describe('flow as CA', () => {
     const flow = authority();
     const issuing = flow.issue(orderOf(), signal);
     const [order] = orders;
-    assert.deepEqual([order?.peer, order?.binding, order?.subjectDN], ['VA 1', 'ocsp 1', 'CN=ocsp 1,O=Test,C=SE']);
+    assert.deepEqual([order?.peer, order?.name, order?.subjectDN], ['VA 1', 'ocsp 1', 'CN=ocsp 1,O=Test,C=SE']);
     assert.ok(Date.parse(order?.deadline ?? '') > Date.now());
     const { subjectDN } = readCertificateRequest(readPemBlock(order?.certificateRequest ?? '', 'CERTIFICATE REQUEST'));
     assert.equal(subjectDN, 'CN=ocsp 1,O=Test,C=SE');

@@ -16,7 +16,7 @@ export interface EjbcaAuthorityOptions {
   readonly certificateAuthority: string;
   readonly certificateProfile: string;
   readonly endEntityProfile: string;
-  /** Template of the end entity's name, over `{{peer}}` and `{{binding}}`. */
+  /** Template of the end entity's name, over `{{peer}}` and `{{name}}`. */
   readonly username: string;
   /** Of the end entity. Empty = a new random one for each certificate. */
   readonly password: string;
@@ -48,6 +48,10 @@ export class EjbcaAuthority implements CertificateAuthority {
   constructor(pool: ConnectionPool, options: EjbcaAuthorityOptions) {
     this.#pool = pool;
     this.#options = options;
+  }
+
+  caName(): string {
+    return this.#options.certificateAuthority;
   }
 
   /** @throws PeerError ERR_NOT_ISSUED with the words of the EJBCA, and what the pool throws */

@@ -12,7 +12,8 @@ export interface FlowOrder {
   /** To be given back with the certificate. */
   readonly id: string;
   readonly peer: string;
-  readonly binding: string;
+  /** Of the key binding, or of the end entity. */
+  readonly name: string;
   readonly subjectDN: string;
   /** PEM, PKCS#10. */
   readonly certificateRequest: string;
@@ -84,13 +85,13 @@ export class FlowAuthority implements CertificateAuthority {
 
 function flowOrder(
   id: string,
-  { peer, binding, subjectDN, certificateRequest }: IssueOrder,
+  { peer, name, subjectDN, certificateRequest }: IssueOrder,
   timeoutMs: number,
 ): FlowOrder {
   return {
     id,
     peer,
-    binding: binding.name,
+    name,
     subjectDN,
     certificateRequest: toPem(certificateRequest, REQUEST_LABEL),
     deadline: new Date(Date.now() + timeoutMs).toISOString(),
@@ -107,6 +108,6 @@ function certificatesOf(answer: unknown): readonly Uint8Array[] {
   throw new PeerError('ERR_NOT_ISSUED', `The flow did not issue: ${reason}`);
 }
 
-function timeout({ binding }: IssueOrder, timeoutMs: number): PeerError {
-  return new PeerError('ERR_PEER_TIMEOUT', `The flow gave no certificate for "${binding.name}" within ${timeoutMs} ms`);
+function timeout({ name }: IssueOrder, timeoutMs: number): PeerError {
+  return new PeerError('ERR_PEER_TIMEOUT', `The flow gave no certificate for "${name}" within ${timeoutMs} ms`);
 }

@@ -4,12 +4,12 @@ import { generateKeyPairSync, X509Certificate } from 'node:crypto';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { LocalAuthority, type LocalAuthorityOptions } from '../../../lib/renewal/local-authority.ts';
+import { LocalAuthority, type LocalAuthorityOptions } from '../../../lib/authority/local-authority.ts';
 import { readCertificate } from '../../../lib/x509/certificate.ts';
 import { createCertificateRequest } from '../../../lib/x509/certificate-request.ts';
 import { toPem } from '../../../lib/x509/pem.ts';
 import { daysFromNow, identitySource, issue, issueRootCa, KEY_MAKERS, writePkcs12 } from '../../helpers/test-pki.ts';
-import { BINDING, orderOf } from './orders.ts';
+import { ISSUER_DN, orderOf } from './orders.ts';
 
 const DAY_MS = 86_400_000;
 
@@ -76,9 +76,9 @@ describe('local CA', () => {
   });
 
   it('issues for the subject of its template, escaped, and for no other', async () => {
-    const named = authority({ subjectTemplate: 'CN=OCSP {{binding}},O={{peer}}' });
+    const named = authority({ subjectTemplate: 'CN=OCSP {{name}},O={{peer}}' });
     const order = orderOf({
-      binding: { ...BINDING, name: 'a,b' },
+      name: 'a,b',
       certificateRequest: createCertificateRequest('CN=OCSP a\\,b,O=VA 1', KEY_MAKERS.ec()),
     });
     const [certificate] = await named.issue(order);
@@ -88,7 +88,7 @@ describe('local CA', () => {
 
   it('reads its key from a PKCS#12 file', async () => {
     const root = issue('self', { subjectDN: 'CN=Root', ca: true }, KEY_MAKERS.rsa);
-    const below = issue(root, { subjectDN: BINDING.issuerDN, ca: true }, KEY_MAKERS.rsa);
+    const below = issue(root, { subjectDN: ISSUER_DN, ca: true }, KEY_MAKERS.rsa);
     const folder = mkdtempSync(join(tmpdir(), 'local-ca-'));
     const file = writePkcs12(folder, 'ca', below, { passphrase: 'secret', ca: root });
     const source = { kind: 'pkcs12-file', file, passphrase: 'secret' } as const;
@@ -109,8 +109,7 @@ describe('local CA', () => {
       return refused({}, { ...order, certificateRequest }, 'ERR_INVALID_CERTIFICATE');
     });
 
-    it('a binding whose certificate is one of another CA', () =>
-      refused({}, orderOf({ binding: { ...BINDING, issuerDN: 'CN=Issuing CA 2' } })));
+    it('a binding whose certificate is one of another CA', () => refused({}, orderOf({ issuerDN: 'CN=Issuing CA 2' })));
 
     it('an RSA key of 1024 bits', () => {
       const { privateKey } = generateKeyPairSync('rsa', { modulusLength: 1024 });
@@ -120,7 +119,7 @@ describe('local CA', () => {
     it('to issue when the CA has expired', () => refused({ now: () => daysFromNow(9_000).getTime() }));
 
     it('to issue with a certificate that is not of a CA', () => {
-      const notCa = issue(ca, { subjectDN: BINDING.issuerDN });
+      const notCa = issue(ca, { subjectDN: ISSUER_DN });
       return refused({ source: identitySource(notCa) }, orderOf(), 'ERR_INVALID_CONFIG');
     });
 

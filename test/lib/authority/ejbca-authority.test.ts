@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { X509Certificate } from 'node:crypto';
+import { EjbcaAuthority, type EjbcaAuthorityOptions } from '../../../lib/authority/ejbca-authority.ts';
 import { RemoteAuthenticator } from '../../../lib/keybinding/remote-authenticator.ts';
 import { ConnectionPool } from '../../../lib/pool/connection-pool.ts';
-import { EjbcaAuthority, type EjbcaAuthorityOptions } from '../../../lib/renewal/ejbca-authority.ts';
 import { type EjbcaRest, startEjbcaRest } from '../../helpers/ejbca-rest.ts';
 import { createTestPki, identitySource, issueRootCa } from '../../helpers/test-pki.ts';
 import { orderOf } from './orders.ts';
@@ -11,7 +11,7 @@ const NAMES: EjbcaAuthorityOptions = {
   certificateAuthority: 'IssuingCA1',
   certificateProfile: 'OCSP Signer',
   endEntityProfile: 'OCSP Signers',
-  username: 'ocsp-{{peer}}-{{binding}}',
+  username: 'ocsp-{{peer}}-{{name}}',
   password: '',
 };
 
