@@ -15,6 +15,7 @@ import type { RaWorkerState } from '../lib/ra/ra-worker.ts';
 import type { PeerRoleNode } from './peer-role.ts';
 import type { RemoteAuthenticatorNode } from './remote-authenticator.ts';
 import { configNode, numberField, tlsVersionField } from './shared/node-config.ts';
+import { queuesOf } from './shared/publisher-queues.ts';
 import { switchesOf } from './shared/switches.ts';
 
 interface PeerConnectorDef extends NodeDef {
@@ -100,7 +101,7 @@ export default function (RED: NodeAPI): void {
         usable().pool.reset();
         usable().reception.reset();
       },
-      overviewFacts: () => overviewFactsOf(this, config, parts),
+      overviewFacts: () => overviewFactsOf(RED, this, config, parts),
     });
     this.on('close', (_removed: boolean, done: () => void) => {
       endSwitches();
@@ -127,7 +128,18 @@ function followSwitches(RED: NodeAPI, node: Node, config: PeerConnectorDef, part
   return switches.onChange(apply);
 }
 
-function overviewFactsOf(node: PeerConnectorNode, config: PeerConnectorDef, parts: Parts | PeerError): ConnectorFacts {
+/** For people; a role that is missing is told when a request comes. */
+function roleNames(RED: NodeAPI, id: string | undefined): readonly string[] {
+  const role = RED.nodes.getNode(id ?? '') as Node | null;
+  return role === null ? [] : [role.name || role.id];
+}
+
+function overviewFactsOf(
+  RED: NodeAPI,
+  node: PeerConnectorNode,
+  config: PeerConnectorDef,
+  parts: Parts | PeerError,
+): ConnectorFacts {
   const isUsable = !(parts instanceof PeerError);
   return {
     id: node.id,
@@ -137,6 +149,9 @@ function overviewFactsOf(node: PeerConnectorNode, config: PeerConnectorDef, part
     configError: isUsable ? '' : parts.message,
     pool: isUsable ? parts.pool.facts() : undefined,
     lastPing: isUsable ? parts.client.lastPing : undefined,
+    queues: queuesOf(node.id),
+    incomingRoles: config.raEnabled ? roleNames(RED, config.raRole) : [],
+    ra: isUsable ? parts.reception.state() : undefined,
   };
 }
 

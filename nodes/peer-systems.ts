@@ -9,9 +9,12 @@ import { METRICS_TYPE, renderMetrics } from '../lib/overview/metrics.ts';
 import { type AdminRequest, askRoute, getRoute, postRoute, textField } from './shared/admin-route.ts';
 import { collectOverview, type OverviewNodes } from './shared/collect-overview.ts';
 import { OverviewFeed } from './shared/overview-feed.ts';
+import { commandQueues } from './shared/publisher-queues.ts';
 import { switchesOf } from './shared/switches.ts';
 
 const PING_MS = 30_000;
+/** Of each queue, in the list of the tab. */
+const MAX_LISTED_MARKS = 100;
 const MAX_CERTIFICATE_LENGTH = 100_000;
 
 export default function (RED: NodeAPI): void {
@@ -51,11 +54,27 @@ function addConnectorActions(RED: NodeAPI): void {
     }
   });
   postRoute(RED, '/peer-systems/connectors/:id/reset', (request) => connector(request).reset());
+  addQueueActions(RED, (request) => connector(request).id);
   for (const isEnabled of [true, false]) {
     postRoute(RED, `/peer-systems/connectors/:id/${isEnabled ? 'enable' : 'disable'}`, (request) =>
       switchesOf(RED).setConnector(connector(request).id, isEnabled),
     );
   }
+}
+
+function addQueueActions(RED: NodeAPI, connectorId: (request: AdminRequest) => string): void {
+  /** The same command to every queue that has marks for the connector. */
+  const run = (request: AdminRequest, command: string, fields: Readonly<Record<string, unknown>>) =>
+    commandQueues(connectorId(request), {
+      command,
+      state: fields['state'],
+      fingerprints: fields['fingerprints'],
+      after: undefined,
+      limit: MAX_LISTED_MARKS,
+    });
+  getRoute(RED, '/peer-systems/connectors/:id/queue', (request) => run(request, 'list', request.query));
+  postRoute(RED, '/peer-systems/connectors/:id/queue/retry', (request) => run(request, 'retry', request.body));
+  postRoute(RED, '/peer-systems/connectors/:id/queue/empty', (request) => run(request, 'empty', request.body));
 }
 
 function addSyncActions(RED: NodeAPI): void {

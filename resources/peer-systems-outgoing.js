@@ -1,6 +1,7 @@
 /**
  * Outgoing connections: a card per peer connector with its synchronisations.
  */
+
 import {
   button,
   dayOf,
@@ -12,6 +13,7 @@ import {
   setText,
   timeOf,
 } from './peer-systems-elements.js';
+import { asksForRole, authoriseRequests } from './peer-systems-roles.js';
 
 /** The section. */
 export function outgoingList(context) {
@@ -47,7 +49,7 @@ function connectorCard(id, context) {
   const state = element('span', { class: 'peer-state' });
   const url = element('div', { class: 'peer-url' });
   const lines = facts(
-    ['pool', 'ping', 'client', 'server', 'queue', 'incomingRoles', 'error'].map((key) => [
+    ['pool', 'ping', 'client', 'server', 'queue', 'incomingRoles', 'requests', 'error'].map((key) => [
       key,
       text(`outgoing.${key}`),
     ]),
@@ -61,7 +63,9 @@ function connectorCard(id, context) {
   });
   const reset = button(text('action.reset'), 'fa-refresh', () => act('reset'));
   const toggle = button('', 'fa-power-off', () => act(isSwitchedOff ? 'enable' : 'disable'));
-  const buttons = element('div', { class: 'peer-buttons' }, [ping, reset, toggle]);
+  const queue = queueButtons(id, context);
+  const authorise = button(text('action.authorise'), 'fa-user-plus', () => authoriseRequests(id, text));
+  const buttons = element('div', { class: 'peer-buttons' }, [ping, reset, toggle, authorise, ...queue.elements]);
   const runs = element('div', { class: 'peer-syncs' });
   const updateRuns = keyedParts(runs, (syncId) => syncLine(syncId, context));
   const head = element('div', { class: 'peer-head' }, [dot, name, state]);
@@ -78,12 +82,49 @@ function connectorCard(id, context) {
       const isOff = row.state === 'disabled' || row.state === 'unusable';
       for (const each of [ping, reset]) each.disabled = isOff || !mayWrite();
       toggle.disabled = !mayWrite();
+      // Who the RA is shows once its certificate has been seen.
+      authorise.hidden = !asksForRole(id) || row.serverSubjectDN === '';
+      queue.show(row);
       updateRuns(
         syncs.filter(({ connectorId }) => connectorId === id),
         row,
       );
     },
   };
+}
+
+/** For marks that wait or are parked. */
+function queueButtons(id, { text, call, mayWrite }) {
+  const act = (action, body) => call(`connectors/${encodeURIComponent(id)}/queue/${action}`, body);
+  const show = button(text('action.queue'), 'fa-list', () => showQueue(id, text));
+  const retry = button(text('action.retry'), 'fa-repeat', () => act('retry', { state: 'all' }));
+  const empty = button(text('action.emptyParked'), 'fa-trash', () => {
+    if (globalThis.confirm(text('outgoing.confirmEmpty'))) act('empty', { state: 'parked' });
+  });
+  return {
+    elements: [show, retry, empty],
+    show({ queueLength, queueParked }) {
+      show.hidden = queueLength + queueParked === 0;
+      retry.hidden = show.hidden;
+      retry.disabled = !mayWrite();
+      empty.hidden = queueParked === 0;
+      empty.disabled = !mayWrite();
+    },
+  };
+}
+
+/** The first marks of a queue, each with its cause. */
+async function showQueue(id, text) {
+  const rows = await $.getJSON(`peer-systems/connectors/${encodeURIComponent(id)}/queue`);
+  const lines = rows.map(({ state, kind, fingerprint, addedAt, code, detail }) => {
+    const line = element('div');
+    const cause = code === '' ? '' : ` · ${code}: ${detail}`;
+    setText(line, `${text(`mark.${state}`)} · ${kind} ${fingerprint} · ${timeOf(addedAt)}${cause}`);
+    return line;
+  });
+  const list = element('div', { class: 'peer-marks' }, lines);
+  const close = { text: text('action.close'), class: 'primary', click: () => shown.close() };
+  const shown = RED.notify($(list), { modal: true, fixed: true, buttons: [close] });
 }
 
 function dotOf({ state, pingError, outOfSync, identityOutdated }) {
@@ -94,7 +135,7 @@ function dotOf({ state, pingError, outOfSync, identityOutdated }) {
 }
 
 function showLines(lines, row, text) {
-  const { inUse, ready, max, queued, queueLength } = row;
+  const { inUse, ready, max, queued } = row;
   lines.set('pool', text('outgoing.poolNumbers', { inUse, ready, max, queued }));
   const ping = row.pingMs === null ? text('outgoing.noPing') : `${row.pingMs} ms`;
   const at = row.pingAt === '' ? '' : ` · ${timeOf(row.pingAt)}`;
@@ -103,8 +144,9 @@ function showLines(lines, row, text) {
   showCertificate(lines, 'client', { subject: row.clientSubjectDN, expires: row.clientExpires, note, text });
   const cipher = row.protocol === '' ? '' : ` · ${row.protocol}`;
   showCertificate(lines, 'server', { subject: row.serverSubjectDN, expires: row.serverExpires, note: cipher, text });
-  lines.set('queue', queueLength === undefined ? '' : queueText(row, text), { level: row.outOfSync ? 'warning' : '' });
-  lines.set('incomingRoles', row.incomingRoles ?? '');
+  lines.set('queue', queueText(row, text), { level: row.outOfSync || row.queueError !== '' ? 'warning' : '' });
+  lines.set('incomingRoles', row.incomingRoles);
+  lines.set('requests', requestsText(row, text));
   lines.set('error', row.lastError, { level: 'error' });
 }
 
@@ -117,7 +159,22 @@ function showCertificate(lines, key, { subject, expires, note, text }) {
   });
 }
 
+/** Empty where nothing waits and nothing is parked. */
 function queueText(row, text) {
+  if (row.queueLength === 0 && row.queueParked === 0) return '';
+  const parked = row.queueParked === 0 ? '' : ` · ${text('outgoing.queueParked', { count: row.queueParked })}`;
+  const error = row.queueError === '' ? '' : ` · ${row.queueError}`;
+  return agesText(row, text) + parked + error;
+}
+
+/** Of the requests of an RA; empty where nobody listens for them. */
+function requestsText({ raState, raWaiting, raWorking, raMaximum }, text) {
+  if (raState === '') return '';
+  const numbers = { waiting: raWaiting, working: raWorking, max: raMaximum };
+  return `${text(`ra.${raState}`)} · ${text('outgoing.requestNumbers', numbers)}`;
+}
+
+function agesText(row, text) {
   return text('outgoing.queueAges', {
     length: row.queueLength,
     under1: row.queueUnder1Minute,

@@ -36,6 +36,32 @@ export function addToRole(row, roleId, text) {
   finish([role], text('role.extended', { name: role.name }));
 }
 
+/** Whether a connector, as it stands in the editor, takes requests of an RA for which it has no role. */
+export function asksForRole(connectorId) {
+  const connector = RED.nodes.node(connectorId);
+  return Boolean(connector?.raEnabled) && !RED.nodes.node(connector.raRole);
+}
+
+/** Makes a role for the RA at the other end of a connector, with the templates of RAs, and opens it. */
+export async function authoriseRequests(connectorId, text) {
+  const connector = RED.nodes.node(connectorId);
+  const rows = await $.getJSON('peer-systems/overview', { since: '' });
+  const row = rows.sections.outgoing.changed.find(({ id }) => id === connectorId);
+  if (!connector || !row) return;
+  const dirty = RED.nodes.dirty();
+  const member = memberFor({ subjectDN: row.serverSubjectDN, issuerDN: row.serverIssuerDN });
+  const role = { id: RED.nodes.id(), type: 'peer-role', name: member.value };
+  const rules = ['enrol', 'revoke', 'search'].reduce(withTemplate, []);
+  RED.nodes.import([{ ...role, members: [member], rules }]);
+  const made = RED.nodes.node(role.id);
+  made.changed = true;
+  made.users.push(connector);
+  const added = { t: 'add', nodes: [role.id], dirty };
+  RED.history.push({ t: 'multi', events: [added, edit(connector, { raRole: role.id }, dirty)], dirty });
+  finish([made, connector], text('role.created', { name: role.name }));
+  editRole(role.id);
+}
+
 /** Opens the dialog of a role. */
 export function editRole(roleId) {
   if (RED.nodes.node(roleId)) RED.editor.editConfig('', 'peer-role', roleId);

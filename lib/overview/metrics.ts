@@ -53,11 +53,26 @@ const OUTGOING: readonly Metric<OutgoingRow>[] = [
     help: '1 when the peer is known to lack something',
     value: ({ outOfSync }) => toNumber(outOfSync),
   },
+  {
+    name: 'peer_queue_parked',
+    help: 'Items that the peer has refused for good',
+    value: ({ queueParked }) => queueParked,
+  },
+  {
+    name: 'peer_ra_waiting',
+    help: 'Connections that wait for requests of the RA',
+    value: ({ raState, raWaiting }) => (raState === '' ? undefined : raWaiting),
+  },
+  {
+    name: 'peer_ra_working',
+    help: 'Requests of the RA that are worked on',
+    value: ({ raState, raWorking }) => (raState === '' ? undefined : raWorking),
+  },
   { name: 'peer_queue_length', help: 'Items of the publisher queue', value: ({ queueLength }) => queueLength },
   {
-    name: 'peer_queue_oldest_seconds',
-    help: 'Age of the oldest item of the publisher queue',
-    value: ({ queueOldestSeconds }) => queueOldestSeconds,
+    name: 'peer_queue_oldest_timestamp_seconds',
+    help: 'Since when the oldest item of the publisher queue waits',
+    value: ({ queueOldest }) => seconds(queueOldest),
   },
 ];
 

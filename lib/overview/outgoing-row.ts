@@ -8,17 +8,9 @@
 
 import type { PoolFacts } from '../pool/connection-pool.ts';
 import type { PingRecord } from '../pool/peer-client.ts';
+import type { PeerQueueStatus } from '../publisher/publisher-status.ts';
+import type { RaWorkerState } from '../ra/ra-worker.ts';
 import type { SyncRow } from './sync-row.ts';
-
-/** How many queued items are how old, and the age of the oldest. */
-export interface QueueFacts {
-  readonly under1Minute: number;
-  readonly under10Minutes: number;
-  readonly under60Minutes: number;
-  readonly over60Minutes: number;
-  /** Seconds; 0 = the queue is empty. */
-  readonly oldestSeconds: number;
-}
 
 /** What a connector knows of itself. */
 export interface ConnectorFacts {
@@ -31,9 +23,12 @@ export interface ConnectorFacts {
   readonly configError: string;
   readonly pool: PoolFacts | undefined;
   readonly lastPing: PingRecord | undefined;
-  readonly queue?: QueueFacts;
+  /** Publisher queues with marks for it; one for each store and group. */
+  readonly queues: readonly PeerQueueStatus[];
   /** Names of the roles under which requests of the peer are worked on. */
-  readonly incomingRoles?: readonly string[];
+  readonly incomingRoles: readonly string[];
+  /** undefined while nobody listens for its requests. */
+  readonly ra: RaWorkerState | undefined;
 }
 
 /** One connector for people and dashboards: plain values only. */
@@ -64,6 +59,7 @@ export interface OutgoingRow {
   /** True when a renewed client certificate waits for a reset. */
   readonly identityOutdated: boolean;
   readonly serverSubjectDN: string;
+  readonly serverIssuerDN: string;
   /** ISO 8601; empty = unknown. */
   readonly serverExpires: string;
   /** Phase of the newest synchronisation; `idle` = none since the start. */
@@ -71,19 +67,27 @@ export interface OutgoingRow {
   readonly syncPercent: number;
   /** True when the peer is known to lack something: an old queue item, or a synchronisation that left differences. */
   readonly outOfSync: boolean;
-  readonly queueLength?: number;
-  readonly queueUnder1Minute?: number;
-  readonly queueUnder10Minutes?: number;
-  readonly queueUnder60Minutes?: number;
-  readonly queueOver60Minutes?: number;
-  /** Seconds. */
-  readonly queueOldestSeconds?: number;
+  /** Marks that wait, over all queues. */
+  readonly queueLength: number;
+  readonly queueUnder1Minute: number;
+  readonly queueUnder10Minutes: number;
+  readonly queueUnder60Minutes: number;
+  readonly queueOver60Minutes: number;
+  /** Since when the oldest waits, ISO 8601; empty = none does. */
+  readonly queueOldest: string;
+  /** Marks that the peer has refused for good. */
+  readonly queueParked: number;
+  /** What went wrong last on the way to the peer; empty when the last request went well. */
+  readonly queueError: string;
   /** Joined by a comma. */
-  readonly incomingRoles?: string;
+  readonly incomingRoles: string;
+  /** Of the requests of an RA; empty = nobody listens for them. */
+  readonly raState: RaWorkerState['state'] | '';
+  readonly raWaiting: number;
+  readonly raWorking: number;
+  readonly raMaximum: number;
+  readonly raPerSecond: number;
 }
-
-/** A queue item older than this makes a peer out of sync: EJBCA's VA status time constraint. Seconds. */
-const MAX_QUEUE_AGE_SECONDS = 600;
 
 /**
  * Makes the row of a connector.
@@ -91,7 +95,7 @@ const MAX_QUEUE_AGE_SECONDS = 600;
  * @param syncs the synchronisations with this peer, the newest run first
  */
 export function toOutgoingRow(facts: ConnectorFacts, syncs: readonly SyncRow[]): OutgoingRow {
-  const { pool, lastPing, queue } = facts;
+  const { pool, lastPing, queues } = facts;
   const [sync] = syncs;
   return {
     id: facts.id,
@@ -108,9 +112,10 @@ export function toOutgoingRow(facts: ConnectorFacts, syncs: readonly SyncRow[]):
     ...certificatesOf(pool),
     syncPhase: sync?.phase ?? 'idle',
     syncPercent: sync?.percent ?? 0,
-    outOfSync: (queue?.oldestSeconds ?? 0) > MAX_QUEUE_AGE_SECONDS || syncs.some((row) => row.outOfSync),
-    ...(queue !== undefined && queueColumns(queue)),
-    ...(facts.incomingRoles !== undefined && { incomingRoles: facts.incomingRoles.join(', ') }),
+    outOfSync: queues.some(({ isOutOfSync }) => isOutOfSync) || syncs.some((row) => row.outOfSync),
+    ...queueColumns(queues),
+    incomingRoles: facts.incomingRoles.join(', '),
+    ...raColumns(facts.ra),
   };
 }
 
@@ -130,17 +135,33 @@ function certificatesOf(pool: PoolFacts | undefined) {
     clientExpires: pool?.clientCertificate?.expires ?? '',
     identityOutdated: pool?.identityOutdated ?? false,
     serverSubjectDN: pool?.serverCertificate?.subjectDN ?? '',
+    serverIssuerDN: pool?.serverCertificate?.issuerDN ?? '',
     serverExpires: pool?.serverCertificate?.expires ?? '',
   };
 }
 
-function queueColumns({ under1Minute, under10Minutes, under60Minutes, over60Minutes, oldestSeconds }: QueueFacts) {
+function queueColumns(queues: readonly PeerQueueStatus[]) {
+  const sum = (count: (queue: PeerQueueStatus) => number): number =>
+    queues.reduce((total, queue) => total + count(queue), 0);
+  const oldest = queues.map((queue) => queue.oldest).filter((time) => time !== '');
   return {
-    queueLength: under1Minute + under10Minutes + under60Minutes + over60Minutes,
-    queueUnder1Minute: under1Minute,
-    queueUnder10Minutes: under10Minutes,
-    queueUnder60Minutes: under60Minutes,
-    queueOver60Minutes: over60Minutes,
-    queueOldestSeconds: oldestSeconds,
+    queueLength: sum(({ waiting }) => waiting),
+    queueUnder1Minute: sum(({ under1m }) => under1m),
+    queueUnder10Minutes: sum(({ under10m }) => under10m),
+    queueUnder60Minutes: sum(({ under60m }) => under60m),
+    queueOver60Minutes: sum(({ over60m }) => over60m),
+    queueOldest: oldest.sort()[0] ?? '',
+    queueParked: sum(({ parked }) => parked),
+    queueError: queues.find(({ lastErrorCode }) => lastErrorCode !== '')?.lastErrorCode ?? '',
+  };
+}
+
+function raColumns(ra: RaWorkerState | undefined) {
+  return {
+    raState: ra?.state ?? ('' as const),
+    raWaiting: ra?.waiting ?? 0,
+    raWorking: ra?.working ?? 0,
+    raMaximum: ra?.maximum ?? 0,
+    raPerSecond: ra?.perSecond ?? 0,
   };
 }

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { MAX_INCOMING_ROWS, type OverviewFacts, toOverview } from '../../../lib/overview/overview.ts';
+import { statusOf } from '../../../lib/publisher/publisher-status.ts';
 import { connector, endpoint, peer, progress, sync } from './rows.ts';
 
 const facts = (fields: Partial<OverviewFacts>): OverviewFacts => ({
@@ -33,16 +34,34 @@ describe('overview', () => {
     assert.deepEqual([row?.state, row?.lastError, row?.max], ['unusable', 'No peer-remote-authenticator is set', 0]);
   });
 
-  it('shows queue and roles for incoming requests only where they are known', () => {
-    const queue = { under1Minute: 1, under10Minutes: 2, under60Minutes: 3, over60Minutes: 4, oldestSeconds: 9_000 };
-    const { outgoing } = toOverview(
-      facts({ connectors: [connector('a'), connector('b', { queue, incomingRoles: ['RA', 'x'] })] }),
-    );
-    assert.ok(!('queueLength' in (outgoing[0] ?? {})) && !('incomingRoles' in (outgoing[0] ?? {})));
+  it('adds up the queues of a peer, and says when the oldest has waited for too long', () => {
+    const now = Date.now();
+    const queue = (minutes: number, parked: number) => {
+      const summary = { peer: 'b', byAge: [1, 2, 3, 4], waiting: 10, parked, oldest: now - minutes * 60_000 } as const;
+      const failure = { code: 'ERR_PEER_UNREACHABLE', detail: '', at: now } as const;
+      return statusOf(summary, { peer: 'b', name: 'b', exists: true, failure }, { now, outOfSyncAfterMs: 3_600_000 });
+    };
+    const [none, late] = toOverview(
+      facts({
+        connectors: [
+          connector('a'),
+          connector('b', { queues: [queue(5, 1), queue(90, 2)], incomingRoles: ['RA', 'x'] }),
+        ],
+      }),
+    ).outgoing;
+    assert.deepEqual([none?.queueLength, none?.queueOldest, none?.incomingRoles, none?.raState], [0, '', '', '']);
     assert.deepEqual(
-      [outgoing[1]?.queueLength, outgoing[1]?.incomingRoles, outgoing[1]?.outOfSync],
-      [10, 'RA, x', true],
+      [
+        late?.queueLength,
+        late?.queueOver60Minutes,
+        late?.queueParked,
+        late?.queueError,
+        late?.outOfSync,
+        late?.incomingRoles,
+      ],
+      [20, 8, 3, 'ERR_PEER_UNREACHABLE', true, 'RA, x'],
     );
+    assert.equal(late?.queueOldest, new Date(now - 90 * 60_000).toISOString());
   });
 
   it('holds plain values only', () => {

@@ -21,9 +21,21 @@ const POOL: PoolFacts = {
   cipher: 'TLS_AES_256_GCM_SHA384',
 };
 
+const NOTHING = { queues: [], incomingRoles: [], ra: undefined };
+
 export function connector(id: string, fields: Partial<ConnectorFacts> = {}): ConnectorFacts {
   const url = `https://${id}.example.com:8443/ejbca/peer/v1`;
-  return { id, name: id, url, isConfigured: true, configError: '', pool: POOL, lastPing: undefined, ...fields };
+  return {
+    id,
+    name: id,
+    url,
+    isConfigured: true,
+    configError: '',
+    pool: POOL,
+    lastPing: undefined,
+    ...NOTHING,
+    ...fields,
+  };
 }
 
 export function progress(fields: Partial<SyncProgress> = {}): SyncProgress {
