@@ -58,6 +58,7 @@ describe('publish-crl and validation-authority', () => {
     assert.deepEqual(message?.['publish'], {
       stored: 1,
       unchanged: 0,
+      queued: 0,
       refused: 0,
       failed: 0,
       rows: message?.['payload'],
