@@ -1,42 +1,26 @@
 /**
- * Flow node: publishes a CRL to one or several peers.
+ * Flow node: publishes a CRL to one or several peers, directly or by way of the publisher queue.
  */
 import type { Node, NodeAPI, NodeDef } from 'node-red';
-import { type CrlPublishResult, publishCrlToPeers } from '../lib/publisher/publish-crl-to-peers.ts';
-import { connectorsFor, useConnectors } from './shared/connectors.ts';
+import { publishCrlToPeers } from '../lib/publisher/publish-crl-to-peers.ts';
 import { handleInput } from './shared/handle-input.ts';
-import { showStatus } from './shared/node-status.ts';
-
-interface PublishCrlDef extends NodeDef {
-  readonly connectors: readonly string[];
-}
+import { Publishing, type PublishingDef, showReport } from './shared/publishing.ts';
 
 export default function (RED: NodeAPI): void {
-  function PeerPublishCrl(this: Node, config: PublishCrlDef): void {
+  function PeerPublishCrl(this: Node, config: NodeDef & PublishingDef): void {
     RED.nodes.createNode(this, config);
-    const configured = config.connectors ?? [];
-    useConnectors(RED, this, configured);
+    const publishing = new Publishing(RED, this, config);
     handleInput(this, async (message) => {
-      const peers = connectorsFor(RED, configured, message['connector']).map((connector) => ({
-        name: connector.name || connector.id,
-        client: () => connector.client(),
-      }));
-      const { rows, report, failure } = await publishCrlToPeers(message.payload, peers);
+      if (message['queue'] !== undefined) return [null, await publishing.command(message)];
+      const destination = publishing.destination(message['connector']);
+      const { rows, report, failure } = await publishCrlToPeers(message.payload, destination);
       message['publish'] = { ...report, rows };
       if (failure !== undefined) throw failure;
       message.payload = rows;
-      showReport(this, report);
-      return message;
+      showReport(RED, this, report, 'publish-crl');
+      return [message, null];
     });
   }
 
   RED.nodes.registerType('peer-publish-crl', PeerPublishCrl);
-
-  function showReport(node: Node, { stored, unchanged, refused, failed }: CrlPublishResult['report']): void {
-    const isComplete = refused + failed === 0;
-    const text = isComplete
-      ? RED._('publish-crl.status.published', { stored, unchanged })
-      : RED._('publish-crl.status.partly', { refused, failed });
-    showStatus(node, { fill: isComplete ? 'green' : 'yellow', shape: 'dot', text });
-  }
 }

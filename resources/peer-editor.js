@@ -49,7 +49,7 @@ export function isUsable(id) {
 /** Validator of the store of a publisher: a queue needs one. */
 function publishStore(id, _options) {
   if (currentValue(this, 'mode') === 'direct') return true;
-  return isUsable(id) || this._('publish-cert.invalid.store');
+  return isUsable(id) || this._(`${this.type.replace(/^peer-/, '')}.invalid.store`);
 }
 
 /**

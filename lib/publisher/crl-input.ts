@@ -2,12 +2,16 @@
  * Makes something that can be sent of what a flow hands over as a CRL: DER, PEM, an object with one of them, or the name
  * of a file, which is never read into memory as a whole.
  */
-import { createReadStream } from 'node:fs';
-import { type FileHandle, open } from 'node:fs/promises';
+import { createReadStream, createWriteStream } from 'node:fs';
+import { type FileHandle, mkdtemp, open, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { Readable } from 'node:stream';
+import { pipeline } from 'node:stream/promises';
 import { types } from 'node:util';
 import { PeerError } from '../errors.ts';
 import type { StreamedBody } from '../pool/connection-pool.ts';
+import type { CrlInput as CrlSourceInput } from '../store/crl-data.ts';
 import { type CrlFacts, openCrl } from '../x509/crl.ts';
 import { CrlPemDecoder, decodeCrlPem, isDer } from '../x509/crl-pem.ts';
 import { bytesSource, fileSource } from '../x509/crl-source.ts';
@@ -16,9 +20,32 @@ import { bytesSource, fileSource } from '../x509/crl-source.ts';
 export interface CrlInput {
   /** DER. */
   readonly body: Uint8Array | StreamedBody;
+  /** Name of the file that holds the same DER; undefined = there is none. */
+  readonly file?: string;
   /** What it says of itself; undefined for PEM that is too long to be looked into here. */
   readonly facts: CrlFacts | undefined;
   readonly crlPartitionIndex: number;
+}
+
+/**
+ * Hands over a CRL as a store takes it: bytes, or a file, which for long PEM is made and gone when `use` has ended.
+ *
+ * @throws PeerError ERR_INVALID_INPUT when the file cannot be read, and what decoding PEM and `use` throw
+ */
+export async function withCrlSource<T>(
+  { body, file }: Pick<CrlInput, 'body' | 'file'>,
+  use: (source: CrlSourceInput) => Promise<T>,
+): Promise<T> {
+  if (file !== undefined) return use({ file });
+  if (isUint8Array(body)) return use({ bytes: body });
+  const folder = await mkdtemp(join(tmpdir(), 'publish-crl-'));
+  try {
+    const decoded = join(folder, 'crl.der');
+    await pipeline(body.open(), createWriteStream(decoded, { mode: 0o600 }));
+    return await use({ file: decoded });
+  } finally {
+    await rm(folder, { recursive: true, force: true });
+  }
 }
 
 /** PEM up to this length is decoded at once. */
@@ -58,7 +85,7 @@ function unusable(): PeerError {
   );
 }
 
-type Body = Pick<CrlInput, 'body' | 'facts'>;
+type Body = Pick<CrlInput, 'body' | 'file' | 'facts'>;
 
 function readBody(crl: string | Uint8Array): Body {
   if (typeof crl !== 'string' && isDer(crl)) return derBody(crl);
@@ -87,7 +114,7 @@ async function readFile(path: string): Promise<Body> {
   const source = fileSource(path);
   try {
     const { facts } = openCrl(source);
-    return { body: { open: () => createReadStream(path), bytes, contentLength: bytes }, facts };
+    return { body: { open: () => createReadStream(path), bytes, contentLength: bytes }, file: path, facts };
   } finally {
     source.close();
   }

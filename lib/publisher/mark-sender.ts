@@ -7,8 +7,11 @@ import type { CertificateStore } from '../store/certificate-store.ts';
 import type { MarkKind, QueueMark } from '../store/publisher-queue.ts';
 import { type PublishOutcome, toPublishOutcome } from './peer-publisher.ts';
 
-/** What became of a mark that was sent; `gone`: what it spoke of is not in the store any more. */
-export type SendOutcome = PublishOutcome | { readonly verdict: 'gone' };
+/**
+ * What became of a mark that was sent; `gone`: what it spoke of is not in the store any more; `replaced`: nor is it, but
+ * the mark lives on in that of its successor.
+ */
+export type SendOutcome = PublishOutcome | { readonly verdict: 'gone' } | { readonly verdict: 'replaced' };
 
 /** What became of a mark somebody waits for: what the peer said, or that it stays on the queue, and why. */
 export interface DrainOutcome extends Omit<PublishOutcome, 'verdict'> {

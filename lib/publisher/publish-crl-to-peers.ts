@@ -1,90 +1,55 @@
 /**
  * One CRL to several peers: what became of it at each of them.
  */
-import { type PeerError, type PeerErrorCode, toPeerError } from '../errors.ts';
+import { toPeerError } from '../errors.ts';
 import type { PeerClient } from '../pool/peer-client.ts';
 import type { PublishedCrl } from '../protocol/messages.ts';
 import { type CrlInput, readCrlInput } from './crl-input.ts';
-
-/** A peer to publish to. */
-export interface CrlTarget {
-  readonly name: string;
-  /** @throws PeerError while the connector is not usable */
-  readonly client: () => PeerClient;
-}
-
-/** The CRL at one peer. Flat, for tables. */
-export interface PublishedCrlRow {
-  readonly peer: string;
-  /** Empty when neither this side nor the peer could tell. */
-  readonly issuerDN: string;
-  readonly crlPartitionIndex: number;
-  /** Decimal; empty = none, or not known. */
-  readonly cRLNumber: string;
-  readonly isDelta: boolean;
-  /** ISO 8601; empty = not known. */
-  readonly thisUpdate: string;
-  /** ISO 8601; empty = not known. */
-  readonly nextUpdate: string;
-  /** `refused` by the peer; `failed`: the peer did not say, so it may or may not have it. */
-  readonly verdict: 'stored' | 'unchanged' | 'refused' | 'failed';
-  /** Why; empty when there is nothing to say. */
-  readonly code: PeerErrorCode | '';
-  readonly detail: string;
-}
-
-/** Rows and sums; `failure` when the CRL reached no peer. */
-export interface CrlPublishResult {
-  readonly rows: readonly PublishedCrlRow[];
-  readonly report: Readonly<Record<PublishedCrlRow['verdict'], number>>;
-  readonly failure: PeerError | undefined;
-}
-
-/** What a peer says of the CRL itself; sending it once more would change nothing. */
-const REFUSALS: ReadonlySet<PeerErrorCode> = new Set<PeerErrorCode>([
-  'ERR_INVALID_CRL',
-  'ERR_CRL_TOO_OLD',
-  'ERR_CRL_BASE_MISSING',
-  'ERR_NOT_AUTHORIZED',
-  'ERR_TOO_LARGE',
-]);
+import { crlRefusalOf } from './crl-sender.ts';
+import type { PeerGroup } from './peer-group.ts';
+import {
+  type CrlPublishResult,
+  type CrlPublishTask,
+  crlResultOf,
+  ownView,
+  type PublishedCrlRow,
+} from './publish-crl-report.ts';
+import { publishCrlThroughQueue } from './publish-crl-through-queue.ts';
 
 /** Sends one CRL to one peer; answers after the peer has it on disk. */
-export function sendCrl(client: PeerClient, { body, crlPartitionIndex }: CrlInput): Promise<PublishedCrl> {
+export function sendCrl(
+  client: PeerClient,
+  { body, crlPartitionIndex }: Pick<CrlInput, 'body' | 'crlPartitionIndex'>,
+): Promise<PublishedCrl> {
   return client.publishCrl(body, crlPartitionIndex);
 }
 
 /**
- * Publishes an input to all targets at once and waits for all answers.
+ * Publishes an input to all groups at once and waits for all answers.
  *
  * @throws PeerError what reading the input throws
  */
-export async function publishCrlToPeers(input: unknown, targets: readonly CrlTarget[]): Promise<CrlPublishResult> {
+export async function publishCrlToPeers(input: unknown, task: CrlPublishTask): Promise<CrlPublishResult> {
   const crl = await readCrlInput(input);
-  const outcomes = await Promise.all(targets.map((target) => publishTo(target, crl)));
-  const rows = outcomes.map(({ row }) => row);
-  const count = (verdict: PublishedCrlRow['verdict']): number => rows.filter((row) => row.verdict === verdict).length;
-  const report = {
-    stored: count('stored'),
-    unchanged: count('unchanged'),
-    refused: count('refused'),
-    failed: count('failed'),
-  };
-  const isAnywhere = report.stored + report.unchanged > 0;
-  return { rows, report, failure: isAnywhere ? undefined : outcomes.find(({ error }) => error !== undefined)?.error };
+  if (task.queue !== undefined) return crlResultOf(await publishCrlThroughQueue(crl, task));
+  return crlResultOf(await Promise.all(task.groups.map((group) => publishTo(group, crl))));
 }
 
-async function publishTo(
-  target: CrlTarget,
-  crl: CrlInput,
-): Promise<{ readonly row: PublishedCrlRow; readonly error?: PeerError }> {
-  const peer = target.name;
+async function publishTo(group: PeerGroup, crl: CrlInput): Promise<PublishedCrlRow> {
   try {
-    return { row: rowOf(peer, await sendCrl(target.client(), crl)) };
+    return await group.call(async ({ name, client }) => {
+      try {
+        return rowOf(name, await sendCrl(client(), crl));
+      } catch (error) {
+        const refusal = crlRefusalOf(error);
+        // Another member would say the same.
+        if (refusal === undefined) throw error;
+        return { ...ownView(crl), peer: name, code: '', detail: '', ...refusal };
+      }
+    });
   } catch (cause) {
-    const error = toPeerError(cause);
-    const verdict = REFUSALS.has(error.code) ? 'refused' : 'failed';
-    return { row: { ...ownView(crl), peer, verdict, code: error.code, detail: error.message }, error };
+    const { code, message: detail } = toPeerError(cause);
+    return { ...ownView(crl), peer: group.name, verdict: 'failed', code, detail };
   }
 }
 
@@ -102,20 +67,4 @@ function rowOf(peer: string, crl: PublishedCrl): PublishedCrlRow {
     code: '',
     detail: '',
   };
-}
-
-/** What this side knows of the CRL without the peer. */
-function ownView({ facts, crlPartitionIndex }: CrlInput) {
-  return {
-    issuerDN: facts?.issuerDN ?? '',
-    crlPartitionIndex,
-    cRLNumber: facts?.crlNumber ?? '',
-    isDelta: typeof facts?.deltaCrlIndicator === 'string',
-    thisUpdate: isoOf(facts?.thisUpdate),
-    nextUpdate: isoOf(facts?.nextUpdate),
-  };
-}
-
-function isoOf(epochMs = -1): string {
-  return epochMs < 0 ? '' : new Date(epochMs).toISOString();
 }

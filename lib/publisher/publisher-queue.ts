@@ -5,6 +5,7 @@
  */
 import type { CertificateStore } from '../store/certificate-store.ts';
 import type { MarkKind, MarkList, MarkListRequest, MarkSelection, QueueMark } from '../store/publisher-queue.ts';
+import { CrlSender } from './crl-sender.ts';
 import { CertificateSender, type DrainOutcome, type MarkSender } from './mark-sender.ts';
 import { type FindPeer, PeerGroup } from './peer-group.ts';
 import { type PeerQueueStatus, statusOf } from './publisher-status.ts';
@@ -26,7 +27,7 @@ export type NewMark = Pick<QueueMark, 'peer' | 'kind' | 'fingerprint' | 'sequenc
 export class PublisherQueue {
   readonly store: CertificateStore;
   readonly #options: PublisherQueueOptions;
-  readonly #senders = new Map<MarkKind, MarkSender>();
+  readonly #senders: readonly MarkSender[];
   readonly #groups = new Map<string, PeerGroup>();
   readonly #drainers = new Map<string, ReadonlyMap<MarkKind, QueueDrainer>>();
   readonly #listeners = new Set<() => void>();
@@ -35,12 +36,7 @@ export class PublisherQueue {
   constructor(options: PublisherQueueOptions) {
     this.store = options.store;
     this.#options = options;
-    this.addSender(new CertificateSender(options.store));
-  }
-
-  /** Says how marks of another kind are sent. Before the first drainer starts. */
-  addSender(sender: MarkSender): void {
-    this.#senders.set(sender.kind, sender);
+    this.#senders = [new CertificateSender(options.store), new CrlSender(options.store.crls)];
   }
 
   /** A peer or group by its key, see `groupKey`. */
@@ -131,8 +127,7 @@ export class PublisherQueue {
       ...(maxBackOffMs !== undefined && { maxBackOffMs }),
       ...(random !== undefined && { random }),
     };
-    const senders = [...this.#senders.values()];
-    const drainers = new Map(senders.map((sender) => [sender.kind, new QueueDrainer({ ...options, sender })]));
+    const drainers = new Map(this.#senders.map((sender) => [sender.kind, new QueueDrainer({ ...options, sender })]));
     this.#drainers.set(peer, drainers);
     return drainers;
   }

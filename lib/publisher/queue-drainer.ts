@@ -181,8 +181,7 @@ export class QueueDrainer {
       const outcome = outcomes[index];
       if (outcome === undefined) continue;
       settlements.push(this.#settlementOf(mark, outcome));
-      const told = outcome.verdict === 'gone' ? ({ verdict: 'unchanged' } as const) : outcome;
-      this.#fresh.settle(mark, { ...told, peer: name });
+      this.#fresh.settle(mark, { ...toldOf(outcome), peer: name });
     }
     await this.#write(settlements, takenAt);
   }
@@ -260,4 +259,11 @@ export class QueueDrainer {
     const peer = this.#options.group.name;
     return { verdict: 'queued', peer, ...(code !== undefined && { code }), ...(detail !== undefined && { detail }) };
   }
+}
+
+/** What those who wait for a mark are told. */
+function toldOf(outcome: SendOutcome): Omit<DrainOutcome, 'peer'> {
+  if (outcome.verdict === 'gone') return { verdict: 'unchanged' };
+  if (outcome.verdict === 'replaced') return { verdict: 'queued' };
+  return outcome;
 }

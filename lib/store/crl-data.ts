@@ -83,6 +83,8 @@ export interface CrlVerdict {
   /** `unchanged`: it was there already. */
   readonly verdict: 'stored' | 'unchanged';
   readonly crl: CrlData;
+  /** When marks were ordered: their sequence. */
+  readonly sequence?: number;
 }
 
 /** What the CRLs of a store say of one certificate. */
@@ -99,6 +101,8 @@ export interface CrlWriteOptions {
   readonly scope: CaScope;
   /** 0 = the main CRL. */
   readonly crlPartitionIndex: number;
+  /** Peers to put on the publisher queue for this CRL in the same transaction, one that is there already too. */
+  readonly marks?: readonly string[];
 }
 
 /** The CRLs of a store. Every call may fail with ERR_STORE_UNAVAILABLE, ERR_STORE_FULL. */
@@ -114,6 +118,8 @@ export interface CrlStore {
   write(input: CrlInput, options: CrlWriteOptions): Promise<CrlVerdict>;
   /** The latest one, or undefined. Of several CAs with one name or key, the one issued last. */
   find(query: CrlQuery): Promise<CrlData | undefined>;
+  /** The CRL with this fingerprint; undefined = it is not there, or another one has taken its place. */
+  findByFingerprint(fingerprint: string): Promise<CrlData | undefined>;
   /** All of them, by issuer, partition, full before delta; at most 10,000. */
   list(): Promise<readonly CrlData[]>;
   /**
@@ -138,19 +144,28 @@ export interface CrlTables {
   caCertificates(query: CaQuery): MaybeLater<readonly CaCertificate[]>;
   /** Rows of a CA, all partitions, full and delta. */
   crlsOf(query: CaQuery): MaybeLater<readonly StoredCrl[]>;
+  crlByFingerprint(fingerprint: string): MaybeLater<StoredCrl | undefined>;
   list(limit: number): MaybeLater<readonly StoredCrl[]>;
   /**
-   * Puts a CRL in the place of the one with the same issuer, partition and kind: one transaction, one sync.
+   * Puts a CRL in the place of the one with the same issuer, partition and kind: one transaction, one sync. Marks of
+   * the one before become marks of this one.
    *
-   * @param chunks its bytes, CRL_CHUNK_BYTES each but the last
-   * @param judge looks at the rows of the issuer as they are within the transaction; what it throws undoes it
+   * @returns sequence of the marks
    */
-  replace(
-    crl: StoredCrl,
-    chunks: Iterable<Uint8Array>,
-    judge: (standing: readonly StoredCrl[]) => void,
-  ): MaybeLater<void>;
+  replace(crl: StoredCrl, replacement: CrlReplacement): MaybeLater<number>;
+  /** Sets marks of a CRL that is there; gives their sequence, undefined when it is not there any more. */
+  mark(fingerprint: string, peers: readonly string[]): MaybeLater<number | undefined>;
   readChunk(fingerprint: string, position: number): MaybeLater<Uint8Array | undefined>;
+}
+
+/** What comes with a CRL that takes the place of another. */
+export interface CrlReplacement {
+  /** Its bytes, CRL_CHUNK_BYTES each but the last. */
+  readonly chunks: Iterable<Uint8Array>;
+  /** Looks at the rows of the issuer as they are within the transaction; what it throws undoes it. */
+  readonly judge: (standing: readonly StoredCrl[]) => void;
+  /** Peers to put on the publisher queue. */
+  readonly peers: readonly string[];
 }
 
 type MaybeLater<T> = T | Promise<T>;

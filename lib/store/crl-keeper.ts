@@ -65,7 +65,8 @@ export class CrlKeeper {
     }
   }
 
-  async #writeFrom(source: CrlSource, { scope, crlPartitionIndex }: CrlWriteOptions): Promise<CrlVerdict> {
+  async #writeFrom(source: CrlSource, options: CrlWriteOptions): Promise<CrlVerdict> {
+    const { scope, crlPartitionIndex, marks } = options;
     if (!Number.isInteger(crlPartitionIndex) || crlPartitionIndex < 0 || crlPartitionIndex > MAX_PARTITION)
       throw new PeerError('ERR_INVALID_INPUT', `${crlPartitionIndex} is not the index of a CRL partition`);
     const frame = openCrl(source);
@@ -78,8 +79,13 @@ export class CrlKeeper {
     const known = counterpart(candidate, standing);
     const isVerified = issuers.length > 0;
     // One that was stored before its CA certificate came is looked at once more.
-    if (known !== undefined && (known.cAFingerprint !== null || !isVerified) && isSame(known, candidate, source))
-      return { verdict: 'unchanged', crl: crlDataOf(known) };
+    if (known !== undefined && (known.cAFingerprint !== null || !isVerified) && isSame(known, candidate, source)) {
+      const unchanged = { verdict: 'unchanged', crl: crlDataOf(known) } as const;
+      if (marks === undefined) return unchanged;
+      const sequence = await this.#tables.mark(known.fingerprint, marks);
+      // Otherwise another process has put a newer one in its place.
+      return sequence === undefined ? this.#writeFrom(source, options) : { ...unchanged, sequence };
+    }
     const judge = (rows: readonly StoredCrl[]): void => judgeAmong(candidate, rows, { isVerified, now: this.#now() });
     judgeAlone(candidate, this.#now());
     judge(standing);
@@ -87,10 +93,10 @@ export class CrlKeeper {
     const cAFingerprint = signerOf(content, issuers, issuerDN);
     const { fingerprint, index } = content;
     const crl = { ...candidate, fingerprint, cAFingerprint, entries: index.count };
-    await this.#tables.replace(crl, chunksOf(source), judge);
+    const sequence = await this.#tables.replace(crl, { chunks: chunksOf(source), judge, peers: marks ?? [] });
     if (known !== undefined) this.#answers.forget(known.fingerprint);
     this.#answers.remember(fingerprint, index);
-    return { verdict: 'stored', crl: crlDataOf(crl) };
+    return { verdict: 'stored', crl: crlDataOf(crl), ...(marks && { sequence }) };
   }
 
   /** See `CrlStore.find`. */
@@ -101,6 +107,11 @@ export class CrlKeeper {
       .filter((row) => row.crlPartitionIndex === crlPartitionIndex && isDelta(row) === wantsDelta)
       .sort((a, b) => b.thisUpdate - a.thisUpdate);
     return latest && crlDataOf(latest);
+  }
+
+  async findByFingerprint(fingerprint: string): Promise<CrlData | undefined> {
+    const row = await this.#tables.crlByFingerprint(fingerprint);
+    return row && crlDataOf(row);
   }
 
   async list(): Promise<readonly CrlData[]> {

@@ -2,8 +2,9 @@
 import { hash } from 'node:crypto';
 import type { DatabaseSync, StatementSync } from 'node:sqlite';
 import { attributeValues } from '../x509/distinguished-name.ts';
-import type { CaCertificate, CaQuery, CrlTables, StoredCrl } from './crl-data.ts';
+import type { CaCertificate, CaQuery, CrlReplacement, CrlTables, StoredCrl } from './crl-data.ts';
 import { isDelta } from './crl-rules.ts';
+import type { SqliteQueue } from './sqlite-queue.ts';
 import { CACHE_SIZE } from './sqlite-schema.ts';
 
 const MAX_CA_CERTIFICATES = 100;
@@ -19,7 +20,8 @@ const ROW =
 const ORDER = 'ORDER BY issuerDN, crlPartitionIndex, isDelta LIMIT ?';
 
 const SQL = {
-  remove: 'DELETE FROM CrlData WHERE issuerDN = ? AND crlPartitionIndex = ? AND isDelta = ? RETURNING crlId',
+  remove:
+    'DELETE FROM CrlData WHERE issuerDN = ? AND crlPartitionIndex = ? AND isDelta = ? RETURNING crlId, fingerprint',
   removeBody: 'DELETE FROM CrlBody WHERE crlId = ?',
   add:
     'INSERT INTO CrlData (fingerprint, issuerDN, name, crlPartitionIndex, isDelta, cRLNumber, deltaCRLIndicator, ' +
@@ -27,6 +29,7 @@ const SQL = {
     'VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)',
   addBody: 'INSERT INTO CrlBody (crlId, position, crl) VALUES (?,?,?)',
   list: `SELECT ${ROW} FROM CrlData ${ORDER}`,
+  byFingerprint: `SELECT ${ROW} FROM CrlData WHERE fingerprint = ?`,
   chunk: 'SELECT crl FROM CrlBody JOIN CrlData USING (crlId) WHERE fingerprint = ? AND position = ?',
 } as const;
 
@@ -35,10 +38,13 @@ type Statements = { readonly [K in keyof typeof SQL]: StatementSync };
 /** Statements of one open database. */
 export class SqliteCrls implements CrlTables {
   readonly #db: DatabaseSync;
+  readonly #queue: SqliteQueue;
   readonly #sql: Statements;
 
-  constructor(db: DatabaseSync) {
+  /** @param queue gets the marks of CRLs */
+  constructor(db: DatabaseSync, queue: SqliteQueue) {
     this.#db = db;
+    this.#queue = queue;
     this.#sql = Object.fromEntries(
       Object.entries(SQL).map(([name, sql]) => [name, db.prepare(sql)]),
     ) as unknown as Statements;
@@ -74,17 +80,22 @@ export class SqliteCrls implements CrlTables {
     return this.#sql.list.all(limit).map(fromRow);
   }
 
-  replace(crl: StoredCrl, chunks: Iterable<Uint8Array>, judge: (standing: readonly StoredCrl[]) => void): void {
+  crlByFingerprint(fingerprint: string): StoredCrl | undefined {
+    const row = this.#sql.byFingerprint.get(Buffer.from(fingerprint, 'hex'));
+    return row && fromRow(row);
+  }
+
+  replace(crl: StoredCrl, replacement: CrlReplacement): number {
     // What is written here is not read again soon: it need not stay in the cache.
     this.#db.exec(`PRAGMA cache_size = ${SMALL_CACHE}`);
     try {
-      this.#replace(crl, chunks, judge);
+      return this.#replace(crl, replacement);
     } finally {
       this.#db.exec(`PRAGMA cache_size = ${CACHE_SIZE}`);
     }
   }
 
-  #replace(crl: StoredCrl, chunks: Iterable<Uint8Array>, judge: (standing: readonly StoredCrl[]) => void): void {
+  #replace(crl: StoredCrl, { chunks, judge, peers }: CrlReplacement): number {
     this.#db.exec('BEGIN IMMEDIATE');
     judge(this.crlsOf({ issuerDN: crl.issuerDN }));
     const former = this.#sql.remove.all(crl.issuerDN, crl.crlPartitionIndex, Number(isDelta(crl)));
@@ -96,8 +107,21 @@ export class SqliteCrls implements CrlTables {
       position += chunk.length;
     }
     if (position !== crl.size) throw new Error(`${position} of ${crl.size} bytes of the CRL could be read`);
+    const fingerprint = Buffer.from(crl.fingerprint, 'hex');
+    const formerOnes = former.map((row) => row['fingerprint'] as Uint8Array);
+    const sequence = this.#queue.markCrl(peers, { fingerprint, former: formerOnes }, Date.now());
     // Returns after the write-ahead log was synced (synchronous = FULL).
     this.#db.exec('COMMIT');
+    return sequence;
+  }
+
+  mark(fingerprint: string, peers: readonly string[]): number | undefined {
+    this.#db.exec('BEGIN IMMEDIATE');
+    const isThere = this.crlByFingerprint(fingerprint) !== undefined;
+    const marked = { fingerprint: Buffer.from(fingerprint, 'hex'), former: [] };
+    const sequence = isThere ? this.#queue.markCrl(peers, marked, Date.now()) : undefined;
+    this.#db.exec('COMMIT');
+    return sequence;
   }
 
   readChunk(fingerprint: string, position: number): Uint8Array | undefined {

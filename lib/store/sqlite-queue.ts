@@ -60,6 +60,11 @@ const SQL = {
     'withCertificate = max(withCertificate, excluded.withCertificate), ' +
     'addedAt = iif(parkedAt IS NULL, addedAt, excluded.addedAt), attempts = iif(parkedAt IS NULL, attempts, 0), ' +
     'parkedAt = NULL',
+  /** What was for one CRL is for the one in its place; the peer has waited as long as before. */
+  move:
+    'UPDATE OR REPLACE PublisherQueue SET fingerprint = ?, sequence = ?, dueAt = 0, ' +
+    'addedAt = iif(parkedAt IS NULL, addedAt, ?), attempts = iif(parkedAt IS NULL, attempts, 0), parkedAt = NULL ' +
+    `WHERE ${NAMED}`,
   /** Never reused: an acknowledgement that comes late must not meet its number again. */
   takeSequence: 'UPDATE PublisherSequence SET sequence = sequence + 1 RETURNING sequence',
   due:
@@ -126,6 +131,24 @@ export class SqliteQueue implements QueueEngine {
     const sequence = Number(this.#sql.takeSequence.get()?.['sequence']);
     for (const peer of peers)
       this.#sql.mark.run(peer, MARK_KINDS[kind], fingerprint, sequence, withCertificate ? 1 : 0, addedAt);
+    return sequence;
+  }
+
+  /**
+   * Sets marks of a CRL, within the transaction that writes it; those of the ones before become marks of it, also for
+   * peers that are not named.
+   *
+   * @returns the sequence of the change
+   */
+  markCrl(
+    peers: readonly string[],
+    { fingerprint, former }: { readonly fingerprint: Uint8Array; readonly former: readonly Uint8Array[] },
+    addedAt: number,
+  ): number {
+    const sequence = this.mark(peers, 'crl', { fingerprint, withCertificate: false }, addedAt);
+    for (let peer = this.#peerAfter(''); peer !== undefined; peer = this.#peerAfter(peer)) {
+      for (const each of former) this.#sql.move.run(fingerprint, sequence, addedAt, peer, MARK_KINDS.crl, each);
+    }
     return sequence;
   }
 

@@ -121,8 +121,10 @@ export class SqliteStore implements StoreEngine {
   readonly crls = new CrlKeeper({
     caCertificates: (query) => this.#guard(({ crls }) => crls.caCertificates(query)),
     crlsOf: (query) => this.#guard(({ crls }) => crls.crlsOf(query)),
+    crlByFingerprint: (fingerprint) => this.#guard(({ crls }) => crls.crlByFingerprint(fingerprint)),
     list: (limit) => this.#guard(({ crls }) => crls.list(limit)),
-    replace: (crl, chunks, judge) => this.#guard(({ crls }) => crls.replace(crl, chunks, judge)),
+    replace: (crl, replacement) => this.#guard(({ crls }) => crls.replace(crl, replacement)),
+    mark: (fingerprint, peers) => this.#guard(({ crls }) => crls.mark(fingerprint, peers)),
     readChunk: (fingerprint, position) => this.#guard(({ crls }) => crls.readChunk(fingerprint, position)),
   });
 
@@ -212,7 +214,7 @@ function open(file: string, isReader: boolean): Open {
     queue,
     writer: new SqliteWriter(db, issuers, queue),
     sums: new SqliteSums(db, issuers),
-    crls: new SqliteCrls(db),
+    crls: new SqliteCrls(db, queue),
     byFingerprint: prepareRows(db, selectRows('fingerprint = ?', 'fingerprint', true, '1')),
     state: prepareRows(db, selectRows('fingerprint = ?', 'fingerprint', false, '1')),
     bySerialNumber: prepareRows(

@@ -58,6 +58,7 @@ const METHODS = {
   probe: () => engine.probe(),
   writeCrl: (input: CrlInput, options: CrlWriteOptions) => crls().write(input, options),
   findCrl: (query: CrlQuery) => crls().find(query),
+  findCrlByFingerprint: (fingerprint: string) => crls().findByFingerprint(fingerprint),
   listCrls: () => crls().list(),
   readCrl: (fingerprint: string, position: number) => crls().read(fingerprint, position),
   findRevoked: (issuerDN: string, serialNumber: string, crlPartitionIndex?: number) =>

@@ -176,6 +176,7 @@ export class WorkerStore implements CertificateStore {
   readonly crls: CrlStore = {
     write: (input, options) => this.#ask('writeCrl', input, options),
     find: (query) => this.#ask('findCrl', query),
+    findByFingerprint: (fingerprint) => this.#ask('findCrlByFingerprint', fingerprint),
     list: () => this.#ask('listCrls'),
     read: (fingerprint, position) => this.#ask('readCrl', fingerprint, position),
     findRevoked: (...question) => this.#ask('findRevoked', ...question),

@@ -32,6 +32,10 @@ describe('publish-crl and validation-authority', () => {
       connectorNode('connector', `https://localhost:${port}${BASE_PATH}`),
       connectorNode('nowhere', 'https://localhost:1/', { connectTimeoutMs: 500 }),
       flowNode('publish', 'peer-publish-crl', ['out'], { connectors: ['connector'] }),
+      storeNode('own', join(folder, 'ca.sqlite')),
+      flowNode('safe', 'peer-publish-crl', ['out'], { connectors: ['connector'], mode: 'safe', store: 'own' }),
+      flowNode('queue', 'peer-publish-crl', ['out'], { connectors: ['nowhere'], mode: 'queue', store: 'own' }),
+      flowNode('storeless', 'peer-publish-crl', ['out'], { connectors: ['connector'], mode: 'safe' }),
       flowNode('certificates', 'peer-publish-cert', ['out'], { connectors: ['connector'] }),
       flowNode('public', 'peer-validation-authority', ['out'], va),
       flowNode('taken', 'peer-validation-authority', [], va),
@@ -58,6 +62,7 @@ describe('publish-crl and validation-authority', () => {
     assert.deepEqual(message?.['publish'], {
       stored: 1,
       unchanged: 0,
+      queued: 0,
       refused: 0,
       failed: 0,
       rows: message?.['payload'],
@@ -111,6 +116,21 @@ describe('publish-crl and validation-authority', () => {
       ],
     );
     assert.equal(rows[1]?.['cRLNumber'], '11');
+  });
+
+  it('publish by way of the queue', async () => {
+    const { message } = await flow.send('safe', { payload: makeCrl({ issuer: CA, number: '12' }) });
+    assert.equal((message?.['publish'] as { stored: number } | undefined)?.stored, 1);
+    const away = await flow.send('queue', { payload: makeCrl({ issuer: CA, number: '13' }) });
+    assert.equal((away.message?.['publish'] as { queued: number } | undefined)?.queued, 1);
+    const { error } = await flow.send('safe', { payload: makeCrl({ issuer: CA, number: '11' }) });
+    assert.equal(error?.code, 'ERR_CRL_TOO_OLD');
+  });
+
+  it('refuse a queue without a store, and a command without a queue', async () => {
+    const { error } = await flow.send('storeless', { payload: makeCrl({ issuer: CA, number: '20' }) });
+    assert.equal(error?.code, 'ERR_INVALID_CONFIG');
+    assert.equal((await flow.send('publish', { queue: 'status' })).error?.code, 'ERR_INVALID_CONFIG');
   });
 
   it('count the answers', async () => {

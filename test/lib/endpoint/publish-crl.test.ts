@@ -11,6 +11,7 @@ import { publishCrlToPeers, sendCrl } from '../../../lib/publisher/publish-crl-t
 import { toPem } from '../../../lib/x509/pem.ts';
 import { makeCrl, manyEntries } from '../../helpers/crl-maker.ts';
 import { openCrlStore, readCrl, storeCertificates } from '../../helpers/crl-store.ts';
+import { directTask } from '../../helpers/publish-task.ts';
 import { createTestPki, issueRootCa } from '../../helpers/test-pki.ts';
 import { caRole, startTwoPeers, type TwoPeers } from '../../helpers/two-peers.ts';
 import { waitFor } from '../../helpers/wait-for.ts';
@@ -68,19 +69,19 @@ describe('publishing a CRL', () => {
 
   it('takes a file, PEM or DER, larger than any body in memory may be', async () => {
     const { client } = await start();
-    const target = { name: 'VA', client: () => client };
+    const task = directTask({ VA: client });
     const big = makeCrl({ issuer: CA, number: '1', entries: manyEntries(200_000) });
     assert.ok(big.length > OPERATIONS.publishCertificates.maxBodyBytes);
     const file = join(opened.folder, 'x.crl');
     writeFileSync(file, big);
-    const { rows, failure } = await publishCrlToPeers({ file }, [target]);
+    const { rows, failure } = await publishCrlToPeers({ file }, task);
     assert.equal(failure, undefined);
     assert.deepEqual([rows[0]?.verdict, rows[0]?.issuerDN, rows[0]?.cRLNumber], ['stored', DN, '1']);
     writeFileSync(file, toPem(makeCrl({ issuer: CA, number: '2', entries: manyEntries(100_000) }), 'X509 CRL'));
-    assert.equal((await publishCrlToPeers({ file }, [target])).rows[0]?.verdict, 'stored');
+    assert.equal((await publishCrlToPeers({ file }, task)).rows[0]?.verdict, 'stored');
     const pem = toPem(makeCrl({ issuer: CA, number: '3', entries: manyEntries(60_000) }), 'X509 CRL');
-    assert.equal((await publishCrlToPeers(pem, [target])).rows[0]?.verdict, 'stored');
-    assert.equal((await publishCrlToPeers(Buffer.from(pem), [target])).rows[0]?.verdict, 'unchanged');
+    assert.equal((await publishCrlToPeers(pem, task)).rows[0]?.verdict, 'stored');
+    assert.equal((await publishCrlToPeers(Buffer.from(pem), task)).rows[0]?.verdict, 'unchanged');
     assert.equal((await opened.store.crls.find({ issuerDN: DN }))?.entries, 60_000);
   });
 
@@ -176,7 +177,6 @@ describe('publishing a CRL', () => {
       );
     const sent = await sendCrl(peers.client, {
       body: { open, bytes: crl.length, contentLength: crl.length },
-      facts: undefined,
       crlPartitionIndex: 0,
     });
     assert.equal(sent.entries, 2_000);
