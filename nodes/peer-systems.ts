@@ -54,6 +54,9 @@ function addConnectorActions(RED: NodeAPI): void {
     }
   });
   postRoute(RED, '/peer-systems/connectors/:id/reset', (request) => connector(request).reset());
+  getRoute(RED, '/peer-systems/connectors/:id/key-bindings', (request) =>
+    connector(request).client().listKeyBindings(AbortSignal.timeout(PING_MS)),
+  );
   addQueueActions(RED, (request) => connector(request).id);
   for (const isEnabled of [true, false]) {
     postRoute(RED, `/peer-systems/connectors/:id/${isEnabled ? 'enable' : 'disable'}`, (request) =>

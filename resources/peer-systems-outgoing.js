@@ -65,7 +65,11 @@ function connectorCard(id, context) {
   const toggle = button('', 'fa-power-off', () => act(isSwitchedOff ? 'enable' : 'disable'));
   const queue = queueButtons(id, context);
   const authorise = button(text('action.authorise'), 'fa-user-plus', () => authoriseRequests(id, text));
-  const buttons = element('div', { class: 'peer-buttons' }, [ping, reset, toggle, authorise, ...queue.elements]);
+  const bindings = button(text('action.keyBindings'), 'fa-key', () => showKeyBindings(id, text));
+  const buttons = element('div', { class: 'peer-buttons' }, [
+    ...[ping, reset, toggle, bindings, authorise],
+    ...queue.elements,
+  ]);
   const runs = element('div', { class: 'peer-syncs' });
   const updateRuns = keyedParts(runs, (syncId) => syncLine(syncId, context));
   const head = element('div', { class: 'peer-head' }, [dot, name, state]);
@@ -80,7 +84,7 @@ function connectorCard(id, context) {
       showLines(lines, row, text);
       setText(toggle.lastChild, text(isSwitchedOff ? 'action.enable' : 'action.disable'));
       const isOff = row.state === 'disabled' || row.state === 'unusable';
-      for (const each of [ping, reset]) each.disabled = isOff || !mayWrite();
+      for (const each of [ping, reset, bindings]) each.disabled = isOff || !mayWrite();
       toggle.disabled = !mayWrite();
       // Who the RA is shows once its certificate has been seen.
       authorise.hidden = !asksForRole(id) || row.serverSubjectDN === '';
@@ -114,12 +118,31 @@ function queueButtons(id, { text, call, mayWrite }) {
 }
 
 /** The first marks of a queue, each with its cause. */
-async function showQueue(id, text) {
-  const rows = await $.getJSON(`peer-systems/connectors/${encodeURIComponent(id)}/queue`);
-  const lines = rows.map(({ state, kind, fingerprint, addedAt, code, detail }) => {
+function showQueue(id, text) {
+  return showList(`connectors/${encodeURIComponent(id)}/queue`, text, (mark) => {
+    const cause = mark.code === '' ? '' : ` · ${mark.code}: ${mark.detail}`;
+    return `${text(`mark.${mark.state}`)} · ${mark.kind} ${mark.fingerprint} · ${timeOf(mark.addedAt)}${cause}`;
+  });
+}
+
+/** The OCSP key bindings that the peer lets this side see. */
+function showKeyBindings(id, text) {
+  return showList(`connectors/${encodeURIComponent(id)}/key-bindings`, text, (binding) => {
+    const { name, status, operational, keyAlgorithm, serialNumber, expires } = binding;
+    const until = expires === '' ? '' : ` · ${serialNumber} · ${text('until', { day: dayOf(expires) })}`;
+    return `${name} · ${operational} (${status}) · ${keyAlgorithm}${until}`;
+  });
+}
+
+/** Fetches rows and shows each as a line; a failure is shown in its words. */
+async function showList(path, text, lineOf) {
+  const rows = await $.getJSON(`peer-systems/${path}`).then(
+    (found) => found.map(lineOf),
+    ({ responseJSON: { code = '', detail = '' } = {} }) => [`${code} ${detail}`],
+  );
+  const lines = (rows.length === 0 ? [text('outgoing.nothing')] : rows).map((row) => {
     const line = element('div');
-    const cause = code === '' ? '' : ` · ${code}: ${detail}`;
-    setText(line, `${text(`mark.${state}`)} · ${kind} ${fingerprint} · ${timeOf(addedAt)}${cause}`);
+    setText(line, row);
     return line;
   });
   const list = element('div', { class: 'peer-marks' }, lines);

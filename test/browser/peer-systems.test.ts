@@ -44,6 +44,26 @@ describe(`sidebar tab in a browser${NO_BROWSER === undefined ? '' : ` (${NO_BROW
       storeNode('store', join(folder, 'va.sqlite')),
       connectorNode('connector', `https://localhost:${port}`, { name: 'VA Frankfurt' }),
       endpointNode('endpoint', port, { name: 'VA endpoint', roles: [] }),
+      flowNode('later', 'inject', ['publish'], {
+        props: [{ p: 'payload' }],
+        repeat: '',
+        crontab: '',
+        once: false,
+        onceDelay: 0,
+        topic: '',
+        payload: pki.vaServer.certificatePem,
+        payloadType: 'str',
+        x: 140,
+        y: 220,
+      }),
+      flowNode('publish', 'peer-publish-cert', [], {
+        connectors: ['connector'],
+        mode: 'queue',
+        store: 'source',
+        wires: [[], []],
+        x: 320,
+        y: 220,
+      }),
       flowNode('ping', 'peer-ping', [], { connector: 'connector', x: 140, y: 160 }),
       flowNode('sync', 'peer-sync', [], {
         name: 'nightly',
@@ -165,6 +185,25 @@ describe(`sidebar tab in a browser${NO_BROWSER === undefined ? '' : ` (${NO_BROW
     assert.ok(await card().getByRole('button', { name: 'Ping' }).isDisabled());
     await press('Enable');
     await card().getByText('ready', { exact: true }).waitFor();
+  });
+
+  it('shows the queue of a peer that is away, with its marks, until it is back', async () => {
+    await press('Disable');
+    await card().getByText('disabled', { exact: true }).waitFor();
+    await nodeRed.inject('later');
+    await textOf('Queue').getByText(/^1 ·/).waitFor();
+    await press('Queue');
+    await page.getByText(/waiting · certificate [0-9a-f]{40}/).waitFor();
+    await shoot('6-queue');
+    await page.getByRole('button', { name: 'Close', exact: true }).click();
+    await press('Enable');
+    await card().getByRole('button', { name: 'Queue', exact: true }).waitFor({ state: 'hidden' });
+  });
+
+  it('shows the key bindings of a peer, or why it may not see them', async () => {
+    await press('Key bindings');
+    await page.locator('.peer-marks').getByText('There are none.').waitFor();
+    await page.getByRole('button', { name: 'Close', exact: true }).click();
   });
 
   it('refuses a peer for good, and admits it again', async () => {
