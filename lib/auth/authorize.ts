@@ -36,8 +36,9 @@ function stateOf(role: Role, paths: readonly string[]): RuleState | undefined {
 export function authorize(roles: readonly Role[], resources: readonly string[]): void {
   const missing = resources.find((resource) => !isAuthorized(roles, resource));
   if (missing === undefined) return;
-  const names = roles.map((role) => `"${role.name}"`).join(', ') || 'no role';
-  throw new PeerError('ERR_NOT_AUTHORIZED', `Access rule ${missing} is not allowed by ${names}`);
+  const names = roles.map((role) => `"${role.name}"`).join(', ');
+  const who = names === '' ? 'no role that it belongs to allows it' : `not allowed by ${names}`;
+  throw new PeerError('ERR_NOT_AUTHORIZED', `Access rule ${missing}: ${who}`);
 }
 
 /** The CAs the roles allow, as plain data for a store. */

@@ -46,7 +46,7 @@ describe('authorize', () => {
     const roles = [role({ '/peerincoming': 'allow' }, 'CA 1')];
     assert.throws(() => authorize(roles, ['/peerincoming', '/peerpublish/writecert']), {
       code: 'ERR_NOT_AUTHORIZED',
-      message: /\/peerpublish\/writecert .*"CA 1"/,
+      message: /\/peerpublish\/writecert: .*"CA 1"/,
     });
   });
 
