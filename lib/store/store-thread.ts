@@ -15,6 +15,9 @@ const WORKER_URL = new URL(`./store-worker${extname(fileURLToPath(import.meta.ur
 const FIRST_PAUSE_MS = 100;
 const LAST_PAUSE_MS = 5_000;
 
+/** Rows live for moments; with more room the thread would let them pile up to twice the memory. */
+const YOUNG_GENERATION_MB = 16;
+
 /** What a thread works on. Plain data. */
 export interface StoreThreadSetup {
   readonly config: StoreConfig;
@@ -81,7 +84,8 @@ export class StoreThread {
 
   #start(): Worker {
     if (this.#worker !== undefined) return this.#worker;
-    const worker = new Worker(WORKER_URL, { workerData: this.#setup });
+    const resourceLimits = { maxYoungGenerationSizeMb: YOUNG_GENERATION_MB };
+    const worker = new Worker(WORKER_URL, { workerData: this.#setup, resourceLimits });
     worker.on('message', (answer: StoreAnswer) => {
       if ('changed' in answer) return this.#onChange();
       this.#deaths = 0;
