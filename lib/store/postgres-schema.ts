@@ -8,6 +8,7 @@
  * fingerprints; rows of PublisherQueue in the order of peers and fingerprints; one row of Counts. Who makes sums anew
  * holds the lock of the store alone, so that a mark it takes away cannot be missed by a writer.
  */
+import { hash } from 'node:crypto';
 import { PeerError } from '../errors.ts';
 import type { PostgresRow, PostgresSession } from './postgres-session.ts';
 
@@ -80,6 +81,46 @@ const TABLES = `
   );
   CREATE INDEX PublisherQueue_due ON PublisherQueue (peer, kind, dueAt, addedAt, sequence) WHERE parkedAt IS NULL;
   CREATE SEQUENCE PublisherSequence;
+  CREATE TABLE CaCertificate (
+    fingerprint BYTEA PRIMARY KEY,
+    subjectDN TEXT NOT NULL,
+    name TEXT,
+    subjectHash BYTEA NOT NULL,
+    issuerHash BYTEA NOT NULL,
+    keyId BYTEA,
+    keyIdHash BYTEA,
+    isSelfIssued BOOLEAN NOT NULL
+  );
+  CREATE INDEX CaCertificate_subjectDN ON CaCertificate USING hash (subjectDN);
+  CREATE INDEX CaCertificate_name ON CaCertificate USING hash (name);
+  CREATE INDEX CaCertificate_subjectHash ON CaCertificate (subjectHash);
+  CREATE INDEX CaCertificate_issuerHash ON CaCertificate (issuerHash);
+  CREATE INDEX CaCertificate_keyId ON CaCertificate USING hash (keyId);
+  CREATE INDEX CaCertificate_keyIdHash ON CaCertificate (keyIdHash);
+  CREATE TABLE CrlData (
+    crlId BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    fingerprint BYTEA NOT NULL UNIQUE,
+    issuerDN TEXT NOT NULL,
+    issuerKey BYTEA NOT NULL,
+    name TEXT,
+    crlPartitionIndex INTEGER NOT NULL,
+    isDelta BOOLEAN NOT NULL,
+    cRLNumber TEXT NOT NULL,
+    deltaCRLIndicator TEXT NOT NULL,
+    thisUpdate BIGINT NOT NULL,
+    nextUpdate BIGINT NOT NULL,
+    cAFingerprint BYTEA,
+    size BIGINT NOT NULL,
+    entries INTEGER NOT NULL,
+    issuerHash BYTEA NOT NULL,
+    keyId BYTEA,
+    keyIdHash BYTEA,
+    issuingDistributionPoint TEXT,
+    UNIQUE (issuerKey, crlPartitionIndex, isDelta)
+  );
+  CREATE TABLE CrlBody (
+    crlId BIGINT NOT NULL, position BIGINT NOT NULL, crl BYTEA NOT NULL, PRIMARY KEY (crlId, position)
+  );
   CREATE TABLE PeerStore (application TEXT NOT NULL, version INTEGER NOT NULL);
   INSERT INTO PeerStore VALUES ('${APPLICATION}', ${SCHEMA_VERSION});
 `;
@@ -139,4 +180,10 @@ function checkVersion(rows: readonly PostgresRow[], name: string): true {
 export function storeLock(mode: 'shared' | 'alone'): string {
   const take = mode === 'shared' ? 'pg_advisory_xact_lock_shared' : 'pg_advisory_xact_lock';
   return `SELECT ${take}(${LOCK_CLASS} + 'CertificateData'::regclass::oid::bigint)`;
+}
+
+/** Held alone by who puts a CRL of a CA in the place of another. */
+export function crlLock(issuerDN: string): string {
+  const number = hash('sha256', issuerDN, 'buffer').readInt32BE();
+  return `SELECT pg_advisory_xact_lock('CrlData'::regclass::oid::integer, ${number})`;
 }

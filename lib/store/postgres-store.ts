@@ -8,7 +8,9 @@ import type { CaScope } from '../x509/ca-scope.ts';
 import { integerFromDecimal } from '../x509/serial-number.ts';
 import { CborWriter } from './cbor.ts';
 import type { PageRequest, RowPage, RowsOf, RowsOfRequest, StoreCounts } from './certificate-store.ts';
+import { CrlKeeper } from './crl-keeper.ts';
 import { type PostgresConfig, PostgresConnection } from './postgres-connection.ts';
+import { PostgresCrls } from './postgres-crls.ts';
 import { conditionOf, readIssuers } from './postgres-filter.ts';
 import { PostgresQueue } from './postgres-queue.ts';
 import { digitsOf, selectRows, writeSqlRow } from './postgres-row.ts';
@@ -42,6 +44,8 @@ export class PostgresStore implements StoreEngine {
   readonly #sums: PostgresSums;
   readonly #queue: PostgresQueue;
 
+  readonly crls: CrlKeeper;
+
   constructor(config: PostgresConfig) {
     const connect = (): PostgresConnection => {
       const connection: PostgresConnection = new PostgresConnection(config, (session) =>
@@ -54,6 +58,7 @@ export class PostgresStore implements StoreEngine {
     this.#writer = new PostgresWriter(this.#writing);
     this.#sums = new PostgresSums(this.#reading, this.#writing);
     this.#queue = new PostgresQueue(this.#reading, this.#writing);
+    this.crls = new CrlKeeper(new PostgresCrls(this.#reading, this.#writing));
   }
 
   writeGroup(calls: readonly WriteCall[]): Promise<readonly WriteOutcome[]> {

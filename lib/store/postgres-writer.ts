@@ -7,7 +7,10 @@
  */
 import { hash } from 'node:crypto';
 import { PeerError } from '../errors.ts';
+import { type CaEntry, caEntryOf } from './ca-certificate.ts';
+import { CERTIFICATE_TYPE } from './certificate-data.ts';
 import type { PostgresConnection } from './postgres-connection.ts';
+import { addCaCertificates } from './postgres-crls.ts';
 import { isRepeatable, isRowRefusal } from './postgres-errors.ts';
 import { copyOf, INCOMING_TABLE, type Incoming, valuesOf, WRITE_COPIED, WRITE_FEW } from './postgres-incoming.ts';
 import {
@@ -169,10 +172,18 @@ async function writeChanges(known: Known, changes: readonly Change[]): Promise<v
   }
   if (incoming.length > MOST_WITH_STATEMENT) await writeMany(known, incoming);
   else if (incoming.length > 0) await session.query(WRITE_FEW, valuesOf(incoming));
+  await addCaCertificates(session, changes.flatMap(caEntryIn));
   const marks = changes.flatMap((change) => [...change.marks.values()]);
   // Changes are in the order of fingerprints; the sort leaves those of one peer so.
   marks.sort((a, b) => (a.peer < b.peer ? -1 : Number(a.peer > b.peer)));
   await setMarks(session, 'certificate', marks);
+}
+
+/** CRLs and certificates of CAs are looked for by what their certificates say. */
+function caEntryIn({ body }: Change): readonly CaEntry[] {
+  if (body === undefined || body.row.type === CERTIFICATE_TYPE.endEntity) return [];
+  const entry = caEntryOf(body.row, body.certificate);
+  return entry === undefined ? [] : [entry];
 }
 
 function kindOf({ before, row }: Change): Incoming['kind'] {

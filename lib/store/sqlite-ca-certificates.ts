@@ -1,8 +1,6 @@
-/** Enters CA certificates by what they are looked for: names, and SHA-1 of names and key identifiers (RFC 4387 2.2). */
-import { hash } from 'node:crypto';
+/** Enters CA certificates into a SQLite store. */
 import type { DatabaseSync, StatementSync } from 'node:sqlite';
-import { type CertificateFacts, readCertificate } from '../x509/certificate.ts';
-import { attributeValues } from '../x509/distinguished-name.ts';
+import { caEntryOf } from './ca-certificate.ts';
 import type { RowColumns } from './certificate-row.ts';
 
 const ADD =
@@ -19,28 +17,9 @@ export class SqliteCaCertificates {
 
   /** Enters a certificate if it is that of a CA and carries the names its row has. */
   add(row: Pick<RowColumns, 'fingerprint' | 'issuerDN' | 'subjectDN'>, certificate: Uint8Array): void {
-    const facts = factsOf(certificate);
-    // Rights were checked for the issuer that the row names, so the certificate must name the same.
-    if (!facts?.isCa || facts.issuerDN !== row.issuerDN || facts.subjectDN !== row.subjectDN) return;
-    const keyId = facts.subjectKeyId === null ? null : Buffer.from(facts.subjectKeyId, 'base64');
-    this.#add.run(
-      row.fingerprint,
-      facts.subjectDN,
-      attributeValues(facts.subjectDN, 'CN')[0] ?? null,
-      hash('sha1', facts.subjectDer, 'buffer'),
-      hash('sha1', facts.issuerDer, 'buffer'),
-      keyId,
-      keyId && hash('sha1', keyId, 'buffer'),
-      Number(facts.selfIssued),
-    );
-  }
-}
-
-/** A row may carry bytes that are no certificate; they are found by their fingerprint only. */
-function factsOf(certificate: Uint8Array): CertificateFacts | undefined {
-  try {
-    return readCertificate(certificate);
-  } catch {
-    return undefined;
+    const entry = caEntryOf(row, certificate);
+    if (entry === undefined) return;
+    const { fingerprint, subjectDN, name, subjectHash, issuerHash, keyId, keyIdHash, isSelfIssued } = entry;
+    this.#add.run(fingerprint, subjectDN, name, subjectHash, issuerHash, keyId, keyIdHash, Number(isSelfIssued));
   }
 }
