@@ -9,6 +9,7 @@ import { readCertificateInput } from '../../lib/publisher/certificate-input.ts';
 import { encodeRow } from '../../lib/store/certificate-row.ts';
 import { SqliteStore } from '../../lib/store/sqlite-store.ts';
 import { ALL_CAS } from '../../lib/x509/ca-scope.ts';
+import { toPem } from '../../lib/x509/pem.ts';
 import { makeCrl } from '../helpers/crl-maker.ts';
 import {
   type Credential,
@@ -73,6 +74,7 @@ function makePki(folder: string, certificates: number): PeerVariables {
     crl,
     makeCrl({ issuer: issuingCa, nextUpdate: validity.notAfter, entries: [{ serialNumber: '4660', reason: 1 }] }),
   );
+  const feeds = makeFeeds(folder);
   const vaFiles = writePemFiles(folder, 'va', va);
   return {
     PEER_CA_PKCS12: writePkcs12(folder, 'ca', ca, { passphrase, ca: managementCa }),
@@ -85,7 +87,20 @@ function makePki(folder: string, certificates: number): PeerVariables {
     PEER_CA_STORE: fillStore(join(folder, 'ca.sqlite'), issueBundle(issueRootCa(ISSUING_CA_DN), CERTIFICATES_IN_STORE)),
     PEER_BUNDLE: bundle,
     PEER_CRL: crl,
+    PEER_FEED_TOKEN: randomBytes(24).toString('base64url'),
+    ...feeds,
   };
+}
+
+/** What feeds come from: a new CA in the form of `openssl ca`, and an empty folder. */
+function makeFeeds(folder: string) {
+  const [openssl, files] = [join(folder, 'openssl-ca'), join(folder, 'feed')];
+  for (const each of [join(openssl, 'newcerts'), files]) mkdirSync(each, { recursive: true });
+  const ca = issueRootCa('CN=Demo OpenSSL CA');
+  writeFileSync(join(openssl, 'index.txt'), '');
+  writeFileSync(join(openssl, 'cacert.pem'), ca.certificatePem);
+  writeFileSync(join(openssl, 'crl.pem'), toPem(makeCrl({ issuer: ca }), 'X509 CRL'));
+  return { PEER_OPENSSL_CA: openssl, PEER_FEED_FOLDER: files };
 }
 
 /** PEM texts: an issuing CA and its certificates, in turns for RSA, EC and Ed25519 keys. */
