@@ -6,6 +6,7 @@ import type { PublishPeer } from '../../lib/publisher/peer-group.ts';
 import { PublisherQueue } from '../../lib/publisher/publisher-queue.ts';
 import type { CertificateStore } from '../../lib/store/certificate-store.ts';
 import { isConnector } from './connectors.ts';
+import { onFlowsStarted } from './flows-started.ts';
 
 interface Shared {
   readonly queue: PublisherQueue;
@@ -34,13 +35,11 @@ export function usePublisherQueue(RED: NodeAPI, node: Node, store: CertificateSt
   queues.set(store, shared);
   shared.users += 1;
   const { queue } = shared;
-  const resume = (): void => {
+  onFlowsStarted(RED, node, () => {
     queue.tryAgain();
     queue.resume().catch((error: Error) => node.error(error.message));
-  };
-  RED.events.on('flows:started', resume);
+  });
   node.on('close', (_removed: boolean, done: () => void) => {
-    RED.events.off('flows:started', resume);
     shared.users -= 1;
     if (shared.users > 0) return done();
     queues.delete(store);
