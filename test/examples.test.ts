@@ -25,6 +25,8 @@ const CORE_TYPES = [
   'catch',
   'function',
   'file in',
+  'watch',
+  'trigger',
   'http in',
   'http response',
   'template',
@@ -63,6 +65,19 @@ const EXPECTATIONS: Record<string, (nodeRed: NodeRed) => Promise<void>> = {
     const answer = await fetch(`http://localhost:${publicPort}/crls/search.cgi?name=Demo%20Issuing%20CA`);
     assert.equal(answer.headers.get('content-type'), 'application/pkix-crl');
     await nodeRed.waitForDebug('crl06counts', ({ found }: { readonly found: number }) => found > 0);
+  },
+
+  // With real CAs: ca-feeds.test.ts.
+  '11 Feed from a CA.json': async (nodeRed) => {
+    const isThere = (rows: Rows) => rows[0]?.['issuerDN'] === 'CN=Demo OpenSSL CA';
+    const { value } = await nodeRed.waitForDebug('feed11crls', isThere);
+    assert.deepEqual(
+      (value as Rows).map(({ peer, verdict }) => [peer, verdict]),
+      [['VA', 'stored']],
+    );
+    await nodeRed.waitForDebug('feed11certificates', ({ stored }: { readonly stored: number }) => stored === 1);
+    const answer = await fetch(`${nodeRed.url}/ca-feed/certificate`, { method: 'POST', body: 'x' });
+    assert.equal(answer.status, 401);
   },
 
   '04 Synchronize a new VA.json': async (nodeRed) => {

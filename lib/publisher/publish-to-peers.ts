@@ -4,6 +4,7 @@
 import { PeerError, toPeerError } from '../errors.ts';
 import type { CertificateData } from '../store/certificate-data.ts';
 import { type InputItem, readCertificateInput } from './certificate-input.ts';
+import { isOpensslDirectory, readOpensslDirectory } from './openssl-directory.ts';
 import type { PeerGroup } from './peer-group.ts';
 import {
   type PublishReport,
@@ -27,14 +28,14 @@ export interface PublishResult {
  * Publishes an input to all groups at once and waits for all answers.
  *
  * @param now epoch milliseconds; becomes the updateTime of a stated status without one
- * @throws PeerError ERR_INVALID_INPUT when the input says nothing
+ * @throws PeerError ERR_INVALID_INPUT when the input says nothing; ERR_TOO_LARGE when it is an index that is too long
  */
 export async function publishToPeers(
   input: unknown,
   task: PublishTask,
   now: number = Date.now(),
 ): Promise<PublishResult> {
-  const items = readCertificateInput(input, now);
+  const items = isOpensslDirectory(input) ? await readOpensslDirectory(input) : readCertificateInput(input, now);
   const rows = task.queue === undefined ? await publishDirectly(items, task) : await publishQueued(items, task);
   const report = reportOf(rows, items.length, task);
   return { rows, report, failure: failureOfAll(report, rows.length) };

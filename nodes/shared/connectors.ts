@@ -4,6 +4,7 @@
 import type { Node, NodeAPI } from 'node-red';
 import { PeerError } from '../../lib/errors.ts';
 import type { PeerConnectorNode } from '../peer-connector.ts';
+import { onFlowsStarted } from './flows-started.ts';
 
 const TYPE = 'peer-connector';
 
@@ -15,9 +16,8 @@ export function useConnectors(RED: NodeAPI, node: Node, ids: readonly string[]):
   };
   register();
   // A deploy may renew a connector without renewing the nodes that use it among others.
-  RED.events.on('flows:started', register);
+  onFlowsStarted(RED, node, register);
   node.on('close', () => {
-    RED.events.off('flows:started', register);
     for (const connector of connectors()) delete connector.users[node.id];
   });
 }

@@ -8,6 +8,7 @@ import type { PeerQueueStatus } from '../../lib/publisher/publisher-status.ts';
 import { type QueueRequest, runQueueCommand } from '../../lib/publisher/queue-command.ts';
 import type { CertificateStore } from '../../lib/store/certificate-store.ts';
 import { isConnector } from './connectors.ts';
+import { onFlowsStarted } from './flows-started.ts';
 
 interface Shared {
   readonly queue: PublisherQueue;
@@ -74,13 +75,11 @@ export function usePublisherQueue(RED: NodeAPI, node: Node, store: CertificateSt
   shared.users += 1;
   const { queue } = shared;
   if (shared.users === 1) shared.endWatch = watchStatus(shared);
-  const resume = (): void => {
+  onFlowsStarted(RED, node, () => {
     queue.tryAgain();
     queue.resume().catch((error: Error) => node.error(error.message));
-  };
-  RED.events.on('flows:started', resume);
+  });
   node.on('close', (_removed: boolean, done: () => void) => {
-    RED.events.off('flows:started', resume);
     shared.users -= 1;
     if (shared.users > 0) return done();
     queues.delete(store);

@@ -79,6 +79,7 @@ function makePki(folder: string, certificates: number): PeerVariables {
   const csr = join(folder, 'request.pem');
   const request = createCertificateRequest('CN=demo user,O=Demo,C=SE', KEY_MAKERS.ec());
   writeFileSync(csr, toPem(request, REQUEST_LABEL));
+  const feeds = makeFeeds(folder);
   const vaFiles = writePemFiles(folder, 'va', va);
   return {
     PEER_CA_PKCS12: writePkcs12(folder, 'ca', ca, { passphrase, ca: managementCa }),
@@ -96,7 +97,20 @@ function makePki(folder: string, certificates: number): PeerVariables {
     PEER_CSR: csr,
     PEER_ISSUING_CA: issuingCaFiles.certificateFile,
     PEER_ISSUING_CA_KEY: issuingCaFiles.keyFile,
+    PEER_FEED_TOKEN: randomBytes(24).toString('base64url'),
+    ...feeds,
   };
+}
+
+/** What feeds come from: a new CA in the form of `openssl ca`, and an empty folder. */
+function makeFeeds(folder: string) {
+  const [openssl, files] = [join(folder, 'openssl-ca'), join(folder, 'feed')];
+  for (const each of [join(openssl, 'newcerts'), files]) mkdirSync(each, { recursive: true });
+  const ca = issueRootCa('CN=Demo OpenSSL CA');
+  writeFileSync(join(openssl, 'index.txt'), '');
+  writeFileSync(join(openssl, 'cacert.pem'), ca.certificatePem);
+  writeFileSync(join(openssl, 'crl.pem'), toPem(makeCrl({ issuer: ca }), 'X509 CRL'));
+  return { PEER_OPENSSL_CA: openssl, PEER_FEED_FOLDER: files };
 }
 
 /** PEM texts: an issuing CA and its certificates, in turns for RSA, EC and Ed25519 keys. */

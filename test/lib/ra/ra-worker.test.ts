@@ -119,7 +119,10 @@ describe('RA worker', () => {
         await until(() => ra.queue.facts().idleConnections === 2, 'the minimum');
         await Promise.all(Array.from({ length: 60 }, () => ra.queue.ask(question('', { deadlineMs: 15_000 }))));
         assert.equal(executed, 60);
-        assert.ok(mostConnections > 2 && mostConnections <= 8 && most <= 8, `${most} at once, ${mostConnections} connections`);
+        assert.ok(
+          mostConnections > 2 && mostConnections <= 8 && most <= 8,
+          `${most} at once, ${mostConnections} connections`,
+        );
         await until(() => worker.state().waiting === 2 && ra.queue.facts().idleConnections === 2, 'the minimum again');
       } finally {
         clearInterval(watch);
