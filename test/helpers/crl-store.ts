@@ -8,18 +8,21 @@ import { readCertificateInput } from '../../lib/publisher/certificate-input.ts';
 import type { CertificateData } from '../../lib/store/certificate-data.ts';
 import { encodeRow } from '../../lib/store/certificate-row.ts';
 import type { CertificateStore } from '../../lib/store/certificate-store.ts';
+import type { StoreConfig } from '../../lib/store/store-engine.ts';
 import { WorkerStore } from '../../lib/store/worker-store.ts';
 import { ALL_CAS } from '../../lib/x509/ca-scope.ts';
 import type { Credential } from './test-pki.ts';
 
-/** Opens one; `close` removes it. */
-export function openCrlStore() {
+/** Opens one; `close` removes it. @param other not a SQLite file */
+export function openCrlStore(other?: StoreConfig) {
   const folder = mkdtempSync(join(tmpdir(), 'crl-store-'));
   const file = join(folder, 'store.sqlite');
-  const store = new WorkerStore({ kind: 'sqlite', file });
+  const config = other ?? { kind: 'sqlite', file };
+  const store = new WorkerStore(config);
   return {
     folder,
     file,
+    config,
     store,
     async close(): Promise<void> {
       await store.close();

@@ -82,7 +82,7 @@ describe('endpoint with key bindings', () => {
         peers.server.setRoles([allow(RULES.filter((rule) => rule !== missing))]);
         await assert.rejects(renew(), ({ code, message }: Error & { code: string }) => {
           assert.equal(code, 'ERR_NOT_AUTHORIZED');
-          assert.ok(message.includes(`${missing} `), message);
+          assert.ok(message.includes(`${missing}: `), message);
           return true;
         });
         assert.equal(bindings[0]?.facts().nextKey, '');
@@ -93,7 +93,7 @@ describe('endpoint with key bindings', () => {
       peers.server.setRoles([allow(['/peerincoming'])]);
       await assert.rejects(peers.client.listKeyBindings(), ({ code, message }: Error & { code: string }) => {
         assert.equal(code, 'ERR_NOT_AUTHORIZED');
-        assert.match(message, /\/internalkeybinding\/view is/);
+        assert.match(message, /\/internalkeybinding\/view: /);
         return true;
       });
     });
