@@ -4,6 +4,7 @@
  * @see EJBCA, Validation Authority Peer Publisher
  */
 import type { CertificateData } from '../store/certificate-data.ts';
+import { INDEX_TEST_FINGERPRINTS } from '../store/ejbca-select.ts';
 import { isCaRow, isForRevokedOnly } from '../store/publisher-queue.ts';
 
 /** Options of a publisher. */
@@ -13,12 +14,6 @@ export interface PublishRules {
   /** The VA holds only revoked certificates and answers good for what it does not know. */
   readonly onlyRevoked: boolean;
 }
-
-/** Rows by which EJBCA finds out at its start whether its index over serial numbers is unique. */
-const INDEX_TEST_ROWS: ReadonlySet<string> = new Set([
-  'caba75f68c833c3c2d33f3f5052b7d5a76e80383',
-  '05a219d835622653192c30eeeee8f01f918b30fb',
-]);
 
 /** Why a row is not published; undefined = it is. */
 export function skipReason(row: CertificateData, { onlyRevoked }: PublishRules): string | undefined {
@@ -31,7 +26,7 @@ export const NOT_REVOKED = 'Not revoked, and only revoked certificates are publi
 
 /** Whether it is one of the rows that EJBCA made for a test of its own. */
 export function isIndexTest({ fingerprint }: CertificateData): boolean {
-  return INDEX_TEST_ROWS.has(fingerprint);
+  return INDEX_TEST_FINGERPRINTS.has(fingerprint);
 }
 
 /** The row as it goes to the VA. */

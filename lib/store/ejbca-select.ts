@@ -31,7 +31,11 @@ const COLUMNS = [
 ] as const;
 
 /** EJBCA writes these two at start to learn whether an index is there, and may leave them behind. */
-const INDEX_TEST_ROWS = "'caba75f68c833c3c2d33f3f5052b7d5a76e80383','05a219d835622653192c30eeeee8f01f918b30fb'";
+export const INDEX_TEST_FINGERPRINTS: ReadonlySet<string> = new Set([
+  'caba75f68c833c3c2d33f3f5052b7d5a76e80383',
+  '05a219d835622653192c30eeeee8f01f918b30fb',
+]);
+const INDEX_TEST_ROWS = Array.from(INDEX_TEST_FINGERPRINTS, (fingerprint) => `'${fingerprint}'`).join();
 
 const REVOKED = 40;
 
