@@ -11,6 +11,7 @@ import { OcspHandler } from '../lib/ocsp/ocsp-http.ts';
 import { OcspResponder } from '../lib/ocsp/ocsp-responder.ts';
 import { WorkerStore } from '../lib/store/worker-store.ts';
 import { readPem } from '../lib/x509/pem.ts';
+import { softwareKey } from '../lib/x509/signing-key.ts';
 import { caRole } from '../test/helpers/two-peers.ts';
 import { watchLoop } from './statistics.ts';
 
@@ -37,7 +38,7 @@ const signer = {
   generation: 1,
   certificate: der(settings.signer),
   chain: [],
-  key: createPrivateKey(settings.signerKey),
+  key: softwareKey(createPrivateKey(settings.signerKey)),
 };
 const cas = [der(settings.ca)];
 const binding = {

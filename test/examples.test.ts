@@ -7,12 +7,12 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { rootCertificates } from 'node:tls';
-import { createCertificateRequest, REQUEST_LABEL } from '../lib/x509/certificate-request.ts';
+import { REQUEST_LABEL } from '../lib/x509/certificate-request.ts';
 import { toPem } from '../lib/x509/pem.ts';
 import { CERTIFICATES_IN_STORE, demoPki } from './demo/demo-pki.ts';
 import { exampleFiles, readExample } from './helpers/examples.ts';
 import { freePort, type NodeRed, startNodeRed } from './helpers/node-red.ts';
-import { KEY_MAKERS } from './helpers/test-pki.ts';
+import { KEY_MAKERS, requestFor } from './helpers/test-pki.ts';
 
 const BUNDLED = 30;
 /** Of `@flowfuse/node-red-dashboard`; examples that use them say so in their name. */
@@ -115,7 +115,7 @@ const EXPECTATIONS: Record<string, (nodeRed: NodeRed) => Promise<void>> = {
     assert.match(await page.text(), /<form method="post" action="enrol">/);
     const post = (path: string, fields: Record<string, string>): Promise<Response> =>
       fetch(`${nodeRed.url}/ra/${path}`, { method: 'POST', body: new URLSearchParams(fields) });
-    const csr = toPem(createCertificateRequest('CN=by form', KEY_MAKERS.ec()), REQUEST_LABEL);
+    const csr = toPem(requestFor('CN=by form', KEY_MAKERS.ec()), REQUEST_LABEL);
     const enrolled = await post('enrol', { csr });
     assert.match(await enrolled.text(), /^-----BEGIN CERTIFICATE-----/);
     const serialNumber = enrolled.headers.get('x-serial-number') ?? '';

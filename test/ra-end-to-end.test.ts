@@ -7,7 +7,7 @@ import { execFileSync, spawnSync } from 'node:child_process';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { createCertificateRequest, REQUEST_LABEL } from '../lib/x509/certificate-request.ts';
+import { REQUEST_LABEL } from '../lib/x509/certificate-request.ts';
 import { toPem } from '../lib/x509/pem.ts';
 import { type FlowNode, freePort, type NodeRed, startNodeRed } from './helpers/node-red.ts';
 import {
@@ -20,7 +20,7 @@ import {
   roleNode,
   storeNode,
 } from './helpers/peer-flow.ts';
-import { createTestPki, issue, issueRootCa, KEY_MAKERS, writePemFiles } from './helpers/test-pki.ts';
+import { createTestPki, issue, issueRootCa, KEY_MAKERS, requestFor, writePemFiles } from './helpers/test-pki.ts';
 
 const ISSUER = 'CN=Management CA,O=Test,C=SE';
 const hasOpenssl = spawnSync('openssl', ['version']).error === undefined;
@@ -211,7 +211,7 @@ describe(`RA, CA and VA in three Node-REDs${hasOpenssl ? '' : ' (skipped: no ope
 
   it('enrols at the RA: the certificate comes back, and the VA calls it good', async () => {
     const key = KEY_MAKERS.ec();
-    const csr = toPem(createCertificateRequest('CN=somebody,O=Test,C=SE', key), REQUEST_LABEL);
+    const csr = toPem(requestFor('CN=somebody,O=Test,C=SE', key), REQUEST_LABEL);
     const { status, text } = await post('enrol', csr);
     assert.equal(status, 200, text);
     certificate = text;
@@ -232,7 +232,7 @@ describe(`RA, CA and VA in three Node-REDs${hasOpenssl ? '' : ' (skipped: no ope
   });
 
   it('has a request refused by name whose proof of possession is wrong', async () => {
-    const request = createCertificateRequest('CN=nobody', KEY_MAKERS.ec());
+    const request = requestFor('CN=nobody', KEY_MAKERS.ec());
     request[request.length - 1] = (request.at(-1) ?? 0) ^ 1;
     const { status, text } = await post('enrol', toPem(request, REQUEST_LABEL));
     assert.deepEqual([status, JSON.parse(text)], [502, { code: 'ERR_INVALID_CERTIFICATE' }]);

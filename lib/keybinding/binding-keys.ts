@@ -5,7 +5,7 @@
  * state names it, and destroyed while the state still does or no longer does; a crash in between leaves a key that
  * nothing refers to, an orphan, and never more than one.
  */
-import type { KeyObject } from 'node:crypto';
+import type { SigningKey } from '../x509/signing-key.ts';
 import { algorithmOf, type CryptoToken, type TokenKeyAlgorithm } from './crypto-token.ts';
 import type { BindingState, BindingStateFile, BoundCertificate } from './key-binding-state.ts';
 
@@ -42,7 +42,7 @@ export class BindingKeys {
   }
 
   /** The private key of a fingerprint. */
-  get(fingerprint: string | undefined): KeyObject | undefined {
+  get(fingerprint: string | undefined): SigningKey | undefined {
     return fingerprint === undefined ? undefined : this.token.keys().get(fingerprint);
   }
 
@@ -56,7 +56,7 @@ export class BindingKeys {
   /** Whether a key is there and of this kind. */
   isOf(fingerprint: string | undefined, algorithm: TokenKeyAlgorithm): boolean {
     const key = this.get(fingerprint);
-    return key !== undefined && algorithmOf(key) === algorithm;
+    return key !== undefined && algorithmOf(key.publicKey) === algorithm;
   }
 
   /**
@@ -65,7 +65,7 @@ export class BindingKeys {
    * @param makeRequest gives the request for a key, DER, to be remembered with it
    * @throws PeerError ERR_CRYPTO_TOKEN_UNAVAILABLE
    */
-  async prepareNext(algorithm: TokenKeyAlgorithm, makeRequest: (key: string) => Uint8Array): Promise<void> {
+  async prepareNext(algorithm: TokenKeyAlgorithm, makeRequest: (key: string) => Promise<Uint8Array>): Promise<void> {
     const [adopted, ...strays] = this.orphans().toSorted(
       (a, b) => Number(this.isOf(b, algorithm)) - Number(this.isOf(a, algorithm)),
     );
@@ -73,7 +73,7 @@ export class BindingKeys {
     for (const stray of strays) await this.#destroy(stray);
     if (adopted !== undefined && !isUsable) await this.#destroy(adopted);
     const next = adopted !== undefined && isUsable ? adopted : await this.#generate(algorithm);
-    await this.#save({ ...this.#state, next, request: makeRequest(next) });
+    await this.#save({ ...this.#state, next, request: await makeRequest(next) });
     // A former next key of another kind is one that nothing refers to now.
     for (const orphan of this.orphans()) await this.#destroy(orphan);
   }

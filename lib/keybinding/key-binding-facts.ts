@@ -85,7 +85,7 @@ export function keyBindingFacts(
     operational: !enabled ? 'offline' : status === 'enabled' && certificate !== undefined ? 'online' : 'pending',
     ...shown,
     canRenew: enabled,
-    keyAlgorithm: key === undefined ? '' : algorithmOf(key),
+    keyAlgorithm: key === undefined ? '' : algorithmOf(key.publicKey),
     generation,
     nextKey: next ?? '',
     orphanKeys: keys.orphans(),

@@ -6,10 +6,10 @@
  *
  * @see EJBCA, OCSP Responders; EJBCA, Remote Internal Key Bindings Updater
  */
-import type { KeyObject } from 'node:crypto';
 import { PeerError } from '../errors.ts';
 import { type CertificateFacts, readCertificate } from '../x509/certificate.ts';
-import { createCertificateRequest } from '../x509/certificate-request.ts';
+import { draftCertificateRequest } from '../x509/certificate-request.ts';
+import type { SigningKey } from '../x509/signing-key.ts';
 import { BindingKeys, type KeyBindingEvent } from './binding-keys.ts';
 import { type CryptoToken, keyFingerprintOf, type TokenKeyAlgorithm } from './crypto-token.ts';
 import { bindingStatus, type KeyBindingFacts, keyBindingFacts } from './key-binding-facts.ts';
@@ -122,7 +122,7 @@ export class KeyBinding implements OcspBinding {
     return this.#inTurn(async () => {
       const { current } = this.#keys.state;
       if (current !== undefined && !newKeyPair) {
-        return { certificateRequest: this.#requestFor(current.key), key: current.key };
+        return { certificateRequest: await this.#requestFor(current.key), key: current.key };
       }
       return this.#pendingRequest() ?? (await this.#newRequest());
     });
@@ -143,7 +143,7 @@ export class KeyBinding implements OcspBinding {
       const { current } = this.#keys.state;
       if (current !== undefined && Buffer.compare(current.certificate, certificate) === 0) return false;
       const [fingerprint, key] = this.#keyNamedBy(certificate);
-      const issuer = checkOcspCertificate({ certificate, key, cas: this.#casOfRenewal(), now: this.#now() });
+      const issuer = await checkOcspCertificate({ certificate, key, cas: this.#casOfRenewal(), now: this.#now() });
       this.#refuseOlder(certificate);
       const chain = chainAbove(issuer, [...others, ...this.#options.cas]);
       const { responseValidityMs, maxAgeMs } = this.properties;
@@ -173,6 +173,7 @@ export class KeyBinding implements OcspBinding {
     this.#isClosed = true;
     await this.#last;
     clearTimeout(this.#timer);
+    await this.#keys.token.close();
   }
 
   get #standing() {
@@ -192,14 +193,16 @@ export class KeyBinding implements OcspBinding {
     return { certificateRequest: request, key: next };
   }
 
-  #requestFor(fingerprint: string): Uint8Array {
+  async #requestFor(fingerprint: string): Promise<Uint8Array> {
     const key = this.#keys.get(fingerprint);
     if (key === undefined) throw new PeerError('ERR_CRYPTO_TOKEN_UNAVAILABLE', 'The key is not in the crypto token');
-    return createCertificateRequest(this.#bound?.certificate.subjectDN ?? this.#options.subjectDN, key);
+    const subjectDN = this.#bound?.certificate.subjectDN ?? this.#options.subjectDN;
+    const draft = draftCertificateRequest(subjectDN, key.publicKey);
+    return draft.signed(await key.sign(draft.info));
   }
 
   /** The key of this binding, current or next, that a certificate is for. */
-  #keyNamedBy(certificate: Uint8Array): readonly [fingerprint: string, key: KeyObject] {
+  #keyNamedBy(certificate: Uint8Array): readonly [fingerprint: string, key: SigningKey] {
     const fingerprint = keyFingerprintOf(publicKeyOf(certificate));
     const { current, next } = this.#keys.state;
     const key = fingerprint === next || fingerprint === current?.key ? this.#keys.get(fingerprint) : undefined;

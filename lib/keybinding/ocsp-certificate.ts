@@ -5,7 +5,8 @@ import { type KeyObject, randomBytes, verify, X509Certificate } from 'node:crypt
 import { PeerError } from '../errors.ts';
 import { type CertificateFacts, readCertificate } from '../x509/certificate.ts';
 import { OCSP_SIGNING, readUsages } from '../x509/certificate-usages.ts';
-import { signatureAlgorithmOf, signWith } from '../x509/signature-algorithm.ts';
+import { signatureAlgorithmOf } from '../x509/signature-algorithm.ts';
+import type { SigningKey } from '../x509/signing-key.ts';
 
 const MAX_CHAIN_LENGTH = 10;
 
@@ -14,7 +15,7 @@ export interface OcspCertificateCheck {
   /** DER. */
   readonly certificate: Uint8Array;
   /** The key it must name. */
-  readonly key: KeyObject;
+  readonly key: SigningKey;
   /** DER of the CAs that may have issued it. */
   readonly cas: readonly Uint8Array[];
   /** Epoch milliseconds. */
@@ -26,17 +27,17 @@ export interface OcspCertificateCheck {
  * now, it is no CA, it may sign OCSP answers, and a signature made with the key verifies with it.
  *
  * @returns DER of the CA that issued it
- * @throws PeerError ERR_CERTIFICATE_REFUSED saying which of these it is not, ERR_INVALID_CERTIFICATE
+ * @throws PeerError ERR_CERTIFICATE_REFUSED saying which of these it is not, ERR_INVALID_CERTIFICATE, what the key throws
  */
-export function checkOcspCertificate({ certificate, key, cas, now }: OcspCertificateCheck): Uint8Array {
+export async function checkOcspCertificate({ certificate, key, cas, now }: OcspCertificateCheck): Promise<Uint8Array> {
   const facts = readCertificate(certificate);
   const parsed = parse(certificate);
-  if (!isKeyOf(parsed, key)) throw refused(facts, 'is for another key');
+  if (!parsed.publicKey.equals(key.publicKey)) throw refused(facts, 'is for another key');
   const issuer = cas.find((ca) => isIssuedBy(parsed, ca));
   if (issuer === undefined) throw refused(facts, `was issued by "${facts.issuerDN}", none of the CAs that are served`);
   checkValidity(facts, now);
   checkUsages(facts, certificate);
-  if (!signsVerifiably(parsed, key)) throw refused(facts, 'does not verify a test answer');
+  if (!(await signsVerifiably(parsed, key))) throw refused(facts, 'does not verify a test answer');
   return issuer;
 }
 
@@ -82,17 +83,9 @@ function checkUsages(facts: CertificateFacts, certificate: Uint8Array): void {
   }
 }
 
-function signsVerifiably(certificate: X509Certificate, key: KeyObject): boolean {
+async function signsVerifiably({ publicKey }: X509Certificate, key: SigningKey): Promise<boolean> {
   const sample = randomBytes(64);
-  return verify(signatureAlgorithmOf(key).digest, sample, certificate.publicKey, signWith(key, sample));
-}
-
-function isKeyOf(certificate: X509Certificate, key: KeyObject): boolean {
-  try {
-    return certificate.checkPrivateKey(key);
-  } catch {
-    return false;
-  }
+  return verify(signatureAlgorithmOf(publicKey).digest, sample, publicKey, await key.sign(sample));
 }
 
 /** Fail closed: a key that node:crypto does not know verifies nothing. */

@@ -1,7 +1,7 @@
 /**
  * What an OCSP responder sees of a key binding: who signs, with which properties, for which CAs.
  */
-import type { KeyObject } from 'node:crypto';
+import type { SigningKey } from '../x509/signing-key.ts';
 
 /** What signs OCSP answers: one key with its certificate. A switch to another is a new object with a higher generation. */
 export interface OcspSigner {
@@ -10,7 +10,7 @@ export interface OcspSigner {
   readonly certificate: Uint8Array;
   /** DER, the issuing CA first, without the root unless it is the issuer itself. */
   readonly chain: readonly Uint8Array[];
-  readonly key: KeyObject;
+  readonly key: SigningKey;
 }
 
 /**

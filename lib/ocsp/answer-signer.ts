@@ -1,15 +1,16 @@
 /**
  * Signs answers with the key of a binding.
  *
- * Keys that sign in microseconds sign at once, as many as fit into one turn of the event loop; all others, and the
- * rest, in the threads of libuv.
+ * Keys of this process that sign in microseconds sign at once, as many as fit into one turn of the event loop; all
+ * others, and the rest, elsewhere: in the threads of libuv, or in the device that holds the key.
  */
-import { hash, type KeyObject, X509Certificate } from 'node:crypto';
+import { hash, X509Certificate } from 'node:crypto';
 import { PeerError } from '../errors.ts';
 import type { OcspProperties, OcspSigner } from '../keybinding/ocsp-signer.ts';
 import { readCertificate } from '../x509/certificate.ts';
 import { publicKeyBits } from '../x509/public-key-bits.ts';
-import { signatureAlgorithmOf, signLater, signWith } from '../x509/signature-algorithm.ts';
+import { signatureAlgorithmOf } from '../x509/signature-algorithm.ts';
+import type { SigningKey } from '../x509/signing-key.ts';
 import {
   certificatesField,
   type ResponseData,
@@ -30,7 +31,8 @@ export interface PreparedSigner {
   readonly responderId: Uint8Array;
   readonly certificates: Uint8Array;
   readonly algorithm: Uint8Array;
-  readonly isFast: boolean;
+  /** Signs at once; undefined where that would take too long. */
+  readonly signAtOnce: SigningKey['signAtOnce'];
   /** Epoch milliseconds; the last moment at which the signing certificate is valid. */
   readonly expireDate: number;
 }
@@ -55,8 +57,8 @@ export function prepareSigner(signer: OcspSigner, properties: OcspProperties): P
     properties,
     responderId: responderId(by),
     certificates: certificatesField(certificatesOf(signer, properties)),
-    algorithm: signatureAlgorithmOf(signer.key).identifier,
-    isFast: isFast(signer.key),
+    algorithm: signatureAlgorithmOf(signer.key.publicKey).identifier,
+    signAtOnce: isFast(signer.key) ? signer.key.signAtOnce : undefined,
     expireDate,
   };
   prepared.set(signer, made);
@@ -65,7 +67,7 @@ export function prepareSigner(signer: OcspSigner, properties: OcspProperties): P
 
 function readSigningCertificate({ certificate, key }: OcspSigner) {
   try {
-    if (new X509Certificate(certificate).checkPrivateKey(key)) return readCertificate(certificate);
+    if (new X509Certificate(certificate).publicKey.equals(key.publicKey)) return readCertificate(certificate);
   } catch (cause) {
     throw new PeerError('ERR_INVALID_CONFIG', 'The OCSP signing certificate is not usable', { cause });
   }
@@ -79,7 +81,8 @@ function certificatesOf({ certificate, chain }: OcspSigner, properties: OcspProp
   return [certificate, ...chain.filter((each) => !readCertificate(each).selfIssued)];
 }
 
-function isFast({ asymmetricKeyType, asymmetricKeyDetails }: KeyObject): boolean {
+function isFast({ publicKey }: SigningKey): boolean {
+  const { asymmetricKeyType, asymmetricKeyDetails } = publicKey;
   return asymmetricKeyType === 'ed25519' || asymmetricKeyDetails?.namedCurve === 'prime256v1';
 }
 
@@ -95,9 +98,9 @@ export class AnswerSigner {
    */
   sign(by: PreparedSigner, data: ResponseData): Uint8Array | Promise<Uint8Array> {
     const bytes = writeResponseData(data);
-    if (by.isFast && this.#inTurn < MAX_SIGNATURES_PER_TURN) {
+    if (by.signAtOnce !== undefined && this.#inTurn < MAX_SIGNATURES_PER_TURN) {
       this.#countTurn();
-      return writeResponse(bytes, by.algorithm, signWith(by.signer.key, bytes), by.certificates);
+      return writeResponse(bytes, by.algorithm, by.signAtOnce(bytes), by.certificates);
     }
     return this.#signLater(by, bytes);
   }
@@ -108,7 +111,7 @@ export class AnswerSigner {
     }
     this.#waiting += 1;
     try {
-      return writeResponse(bytes, by.algorithm, await signLater(by.signer.key, bytes), by.certificates);
+      return writeResponse(bytes, by.algorithm, await by.signer.key.sign(bytes), by.certificates);
     } finally {
       this.#waiting -= 1;
     }

@@ -8,7 +8,7 @@ import { bitString, explicit, integer, sequence } from './der-writer.ts';
 import { readDistinguishedName } from './distinguished-name-reader.ts';
 import { parseDistinguishedName } from './distinguished-name-writer.ts';
 import { requestedAltNames } from './requested-extensions.ts';
-import { signatureAlgorithmOf, signWith } from './signature-algorithm.ts';
+import { signatureAlgorithmOf } from './signature-algorithm.ts';
 import { SignatureCheck, signatureAlgorithmFrom } from './signature-check.ts';
 
 /** Label of a request in PEM (RFC 7468 7). */
@@ -30,17 +30,25 @@ export interface CertificateRequest {
   readonly altNames: Uint8Array | undefined;
 }
 
+/** A request that its key has yet to sign. */
+export interface DraftRequest {
+  /** CertificationRequestInfo, DER: what is signed. */
+  readonly info: Uint8Array;
+  /** The request, DER. */
+  signed(signature: Uint8Array): Uint8Array;
+}
+
 /**
- * Makes a request, signed with its own key; no attributes.
+ * Drafts a request for a key pair; no attributes.
  *
  * @param subjectDN in EJBCA's form
- * @returns DER
  * @throws PeerError ERR_INVALID_INPUT when the name is not one, or the key is of a kind that is not signed with here
  */
-export function createCertificateRequest(subjectDN: string, privateKey: KeyObject): Uint8Array {
-  const spki = createPublicKey(privateKey).export({ type: 'spki', format: 'der' });
+export function draftCertificateRequest(subjectDN: string, publicKey: KeyObject): DraftRequest {
+  const spki = publicKey.export({ type: 'spki', format: 'der' });
   const info = sequence(integer(0), parseDistinguishedName(subjectDN), spki, explicit(0));
-  return sequence(info, signatureAlgorithmOf(privateKey).identifier, bitString(signWith(privateKey, info)));
+  const { identifier } = signatureAlgorithmOf(publicKey);
+  return { info, signed: (signature) => sequence(info, identifier, bitString(signature)) };
 }
 
 /**

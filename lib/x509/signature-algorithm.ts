@@ -1,4 +1,4 @@
-/** Which signature a private key makes, and its AlgorithmIdentifier. */
+/** Which signature a key pair makes, and its AlgorithmIdentifier. */
 import { type KeyObject, sign } from 'node:crypto';
 import { PeerError } from '../errors.ts';
 import { nullValue, objectIdentifier, sequence } from './der-writer.ts';
@@ -31,22 +31,19 @@ function withoutParameters(oid: string, digest: string | null): SignatureAlgorit
 const known = new WeakMap<KeyObject, SignatureAlgorithm>();
 
 /**
- * The signature algorithm of a private key.
+ * The signature algorithm of a key pair, by either of its keys.
  *
- * @throws PeerError ERR_INVALID_INPUT when it is not a private key, or of a kind that is not signed with here
+ * @throws PeerError ERR_INVALID_INPUT when it is of a kind that is not signed with here
  */
-export function signatureAlgorithmOf(privateKey: KeyObject): SignatureAlgorithm {
-  const found = known.get(privateKey);
+export function signatureAlgorithmOf(key: KeyObject): SignatureAlgorithm {
+  const found = known.get(key);
   if (found !== undefined) return found;
-  if (privateKey.type !== 'private') {
-    throw new PeerError('ERR_INVALID_INPUT', `A ${privateKey.type} key cannot sign a certificate`);
-  }
-  const curve = privateKey.asymmetricKeyDetails?.namedCurve;
-  const kind = [privateKey.asymmetricKeyType, ...(curve === undefined ? [] : [curve])].join(' ');
+  const curve = key.asymmetricKeyDetails?.namedCurve;
+  const kind = [key.asymmetricKeyType, ...(curve === undefined ? [] : [curve])].join(' ');
   const algorithm = Object.hasOwn(ALGORITHMS, kind) ? ALGORITHMS[kind] : undefined;
   if (algorithm === undefined)
     throw new PeerError('ERR_INVALID_INPUT', `Keys of type ${kind} do not sign certificates`);
-  known.set(privateKey, algorithm);
+  known.set(key, algorithm);
   return algorithm;
 }
 

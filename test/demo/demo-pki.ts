@@ -9,7 +9,7 @@ import { readCertificateInput } from '../../lib/publisher/certificate-input.ts';
 import { encodeRow } from '../../lib/store/certificate-row.ts';
 import { SqliteStore } from '../../lib/store/sqlite-store.ts';
 import { ALL_CAS } from '../../lib/x509/ca-scope.ts';
-import { createCertificateRequest, REQUEST_LABEL } from '../../lib/x509/certificate-request.ts';
+import { REQUEST_LABEL } from '../../lib/x509/certificate-request.ts';
 import { toPem } from '../../lib/x509/pem.ts';
 import { makeCrl } from '../helpers/crl-maker.ts';
 import {
@@ -18,6 +18,7 @@ import {
   issue,
   issueRootCa,
   KEY_MAKERS,
+  requestFor,
   writePemFiles,
   writePkcs12,
 } from '../helpers/test-pki.ts';
@@ -77,7 +78,7 @@ function makePki(folder: string, certificates: number): PeerVariables {
   );
   const issuingCaFiles = writePemFiles(folder, 'issuing-ca', issuingCa);
   const csr = join(folder, 'request.pem');
-  const request = createCertificateRequest('CN=demo user,O=Demo,C=SE', KEY_MAKERS.ec());
+  const request = requestFor('CN=demo user,O=Demo,C=SE', KEY_MAKERS.ec());
   writeFileSync(csr, toPem(request, REQUEST_LABEL));
   const feeds = makeFeeds(folder);
   const vaFiles = writePemFiles(folder, 'va', va);

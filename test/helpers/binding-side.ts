@@ -3,7 +3,7 @@
  * says so and waits for its end, or at any moment.
  */
 import { createPrivateKey } from 'node:crypto';
-import { FileToken } from '../../lib/keybinding/crypto-token.ts';
+import { FileToken } from '../../lib/keybinding/file-token.ts';
 import { KeyBinding } from '../../lib/keybinding/key-binding.ts';
 import { BindingStateFile } from '../../lib/keybinding/key-binding-state.ts';
 import { readPem } from '../../lib/x509/pem.ts';
@@ -54,6 +54,7 @@ async function run({ tokenFile, stateFile, ca, caKey, notBefore, stopAt }: Bindi
       await token.destroyKey(key);
       await at('old key destroyed');
     },
+    close: () => token.close(),
   };
   class SteppedState extends BindingStateFile {
     override async save(state: Parameters<BindingStateFile['save']>[0]): Promise<void> {

@@ -2,7 +2,7 @@
  * An OCSP key binding in a folder, the CA that it serves, and certificates for it, good and wrong ones.
  */
 import { join } from 'node:path';
-import { FileToken } from '../../lib/keybinding/crypto-token.ts';
+import { FileToken } from '../../lib/keybinding/file-token.ts';
 import { KeyBinding, type KeyBindingOptions } from '../../lib/keybinding/key-binding.ts';
 import { BindingStateFile } from '../../lib/keybinding/key-binding-state.ts';
 import type { OcspProperties } from '../../lib/keybinding/ocsp-signer.ts';

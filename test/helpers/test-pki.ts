@@ -2,13 +2,15 @@
  * A PKI with fresh keys, in memory: a Management CA that both sides trust, the certificates of a CA and a VA,
  * and the many ways in which a client certificate can be wrong.
  */
-import { generateKeyPairSync, type KeyObject } from 'node:crypto';
+import { createPublicKey, generateKeyPairSync, type KeyObject } from 'node:crypto';
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import forge from 'node-forge';
 import type { IdentitySource } from '../../lib/keybinding/identity.ts';
 import { type CertificateTemplate, issueCertificate } from '../../lib/x509/certificate-builder.ts';
+import { draftCertificateRequest } from '../../lib/x509/certificate-request.ts';
 import { toPem } from '../../lib/x509/pem.ts';
+import { signWith } from '../../lib/x509/signature-algorithm.ts';
 
 /** A certificate with its key. */
 export interface Credential {
@@ -26,6 +28,12 @@ export const KEY_MAKERS = {
 } as const;
 
 const DAY_MS = 86_400_000;
+
+/** A certificate request for a key, DER. */
+export function requestFor(subjectDN: string, privateKey: KeyObject): Uint8Array {
+  const draft = draftCertificateRequest(subjectDN, createPublicKey(privateKey));
+  return draft.signed(signWith(privateKey, draft.info));
+}
 
 /** A date some days from now. */
 export function daysFromNow(days: number): Date {

@@ -6,9 +6,16 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { LocalAuthority, type LocalAuthorityOptions } from '../../../lib/authority/local-authority.ts';
 import { readCertificate } from '../../../lib/x509/certificate.ts';
-import { createCertificateRequest } from '../../../lib/x509/certificate-request.ts';
 import { toPem } from '../../../lib/x509/pem.ts';
-import { daysFromNow, identitySource, issue, issueRootCa, KEY_MAKERS, writePkcs12 } from '../../helpers/test-pki.ts';
+import {
+  daysFromNow,
+  identitySource,
+  issue,
+  issueRootCa,
+  KEY_MAKERS,
+  requestFor,
+  writePkcs12,
+} from '../../helpers/test-pki.ts';
 import { ISSUER_DN, orderOf } from './orders.ts';
 
 const DAY_MS = 86_400_000;
@@ -79,7 +86,7 @@ describe('local CA', () => {
     const named = authority({ subjectTemplate: 'CN=OCSP {{name}},O={{peer}}' });
     const order = orderOf({
       name: 'a,b',
-      certificateRequest: createCertificateRequest('CN=OCSP a\\,b,O=VA 1', KEY_MAKERS.ec()),
+      certificateRequest: requestFor('CN=OCSP a\\,b,O=VA 1', KEY_MAKERS.ec()),
     });
     const [certificate] = await named.issue(order);
     assert.equal(readCertificate(certificate ?? new Uint8Array(0)).subjectDN, 'CN=OCSP a\\,b,O=VA 1');
@@ -113,7 +120,7 @@ describe('local CA', () => {
 
     it('an RSA key of 1024 bits', () => {
       const { privateKey } = generateKeyPairSync('rsa', { modulusLength: 1024 });
-      return refused({}, orderOf({ certificateRequest: createCertificateRequest('CN=x', privateKey) }));
+      return refused({}, orderOf({ certificateRequest: requestFor('CN=x', privateKey) }));
     });
 
     it('to issue when the CA has expired', () => refused({ now: () => daysFromNow(9_000).getTime() }));

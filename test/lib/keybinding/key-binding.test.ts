@@ -6,10 +6,9 @@ import { join } from 'node:path';
 import type { KeyBindingEvent } from '../../../lib/keybinding/binding-keys.ts';
 import type { KeyBinding, KeyBindingOptions } from '../../../lib/keybinding/key-binding.ts';
 import type { CertificateTemplate } from '../../../lib/x509/certificate-builder.ts';
-import { createCertificateRequest, readCertificateRequest } from '../../../lib/x509/certificate-request.ts';
-import { signWith } from '../../../lib/x509/signature-algorithm.ts';
+import { readCertificateRequest } from '../../../lib/x509/certificate-request.ts';
 import { certify, openBinding, PROPERTIES } from '../../helpers/ocsp-binding.ts';
-import { type Credential, daysFromNow, issue, issueRootCa, KEY_MAKERS } from '../../helpers/test-pki.ts';
+import { type Credential, daysFromNow, issue, issueRootCa, KEY_MAKERS, requestFor } from '../../helpers/test-pki.ts';
 
 const HOUR_MS = 3_600_000;
 
@@ -39,12 +38,12 @@ describe('OCSP key binding', () => {
     return certificate;
   };
   /** What a responder does; the answer must verify with the certificate that goes with it. */
-  const signs = (binding: KeyBinding): boolean => {
+  const signs = async (binding: KeyBinding): Promise<boolean> => {
     const signer = binding.signer(now);
     if (signer === undefined) return false;
     const sample = Buffer.from('answer');
     const { publicKey } = new X509Certificate(signer.certificate);
-    assert.ok(verify('sha256', sample, publicKey, signWith(signer.key, sample)));
+    assert.ok(verify('sha256', sample, publicKey, await signer.key.sign(sample)));
     return true;
   };
 
@@ -65,7 +64,7 @@ describe('OCSP key binding', () => {
       const { status, operational, serialNumber, canRenew, nextKey, orphanKeys } = binding.facts();
       assert.deepEqual([status, operational, serialNumber, canRenew], ['enabled', 'pending', '', true]);
       assert.deepEqual([nextKey, orphanKeys], ['', []]);
-      assert.equal(signs(binding), false);
+      assert.equal(await signs(binding), false);
     });
 
     it('is asked for with the configured subject and a key pair of its own', async () => {
@@ -86,7 +85,7 @@ describe('OCSP key binding', () => {
         [Buffer.from(ca.certificate)],
       );
       assert.equal(signer?.generation, 1);
-      assert.ok(signs(binding));
+      assert.ok(await signs(binding));
       const { operational, issuerDN, keyAlgorithm } = binding.facts();
       assert.deepEqual([operational, issuerDN, keyAlgorithm], ['online', 'CN=Issuing CA 1,O=Test,C=SE', 'P-256']);
     });
@@ -129,7 +128,7 @@ describe('OCSP key binding', () => {
       const signer = binding.signer(now);
       assert.equal(signer?.generation, 2);
       assert.notEqual(signer?.key, old?.key);
-      assert.ok(signs(binding));
+      assert.ok(await signs(binding));
     });
 
     it('gives the same request while a next key waits, also after a restart: two become one', async () => {
@@ -198,7 +197,7 @@ describe('OCSP key binding', () => {
       const after = await start({ properties });
       assert.deepEqual(after.facts().retiredKeys, []);
       assert.deepEqual(events.at(-1), { kind: 'key-destroyed', key: retired });
-      assert.ok(signs(after));
+      assert.ok(await signs(after));
     });
 
     it('is destroyed by itself where nothing is cached', async function () {
@@ -220,7 +219,7 @@ describe('OCSP key binding', () => {
       await renewed(await start());
       await open.pop()?.close();
       const binding = await start({ enabled: false });
-      assert.equal(signs(binding), false);
+      assert.equal(await signs(binding), false);
       const { status, operational, canRenew } = binding.facts();
       assert.deepEqual([status, operational, canRenew], ['disabled', 'offline', false]);
     });
@@ -229,7 +228,7 @@ describe('OCSP key binding', () => {
       const binding = await start();
       await renewed(binding);
       now += 7 * 24 * HOUR_MS + 1_000;
-      assert.equal(signs(binding), false);
+      assert.equal(await signs(binding), false);
       assert.deepEqual([binding.facts().status, binding.facts().operational], ['expired', 'pending']);
     });
 
@@ -237,7 +236,7 @@ describe('OCSP key binding', () => {
       const binding = await start();
       await renewed(binding);
       now -= HOUR_MS;
-      assert.equal(signs(binding), false);
+      assert.equal(await signs(binding), false);
       assert.equal(binding.facts().status, 'not yet valid');
     });
 
@@ -245,17 +244,17 @@ describe('OCSP key binding', () => {
       const binding = await start();
       await renewed(binding);
       await binding.checkRevocation(async () => true);
-      assert.equal(signs(binding), false);
+      assert.equal(await signs(binding), false);
       assert.equal(binding.facts().status, 'revoked');
       await renewed(binding);
-      assert.ok(signs(binding));
+      assert.ok(await signs(binding));
     });
 
     it('once it is closed', async () => {
       const binding = await start();
       await renewed(binding);
       await binding.close();
-      assert.equal(signs(binding), false);
+      assert.equal(await signs(binding), false);
     });
   });
 
@@ -263,14 +262,14 @@ describe('OCSP key binding', () => {
     const binding = await start();
     await renewed(binding);
     await assert.rejects(binding.checkRevocation(() => Promise.reject(new Error('store'))));
-    assert.ok(signs(binding));
+    assert.ok(await signs(binding));
   });
 
   describe('refuses', () => {
     const refusals: [string, (binding: KeyBinding) => Promise<readonly Uint8Array[]>, RegExp][] = [
       [
         'a certificate for another key',
-        async () => [certify(ca, createCertificateRequest('CN=ocsp 1', KEY_MAKERS.ec()))],
+        async () => [certify(ca, requestFor('CN=ocsp 1', KEY_MAKERS.ec()))],
         /neither key/,
       ],
       ['one that another CA issued', async (binding) => [await ofCa(otherCa, binding)], /none of the CAs/],
@@ -375,7 +374,7 @@ describe('OCSP key binding', () => {
       const file = join(folder, 'ocsp 1.json');
       const state = JSON.parse(readFileSync(file, 'utf8'));
       const key = generateKeyPairSync('ec', { namedCurve: 'P-256' }).privateKey;
-      const pem = new X509Certificate(certify(ca, createCertificateRequest('CN=x', key))).toString();
+      const pem = new X509Certificate(certify(ca, requestFor('CN=x', key))).toString();
       writeFileSync(file, JSON.stringify({ ...state, current: { ...state.current, certificates: [pem] } }));
       await assert.rejects(start(), { code: 'ERR_IDENTITY_UNREADABLE' });
     });

@@ -6,6 +6,7 @@ import { OcspResponder } from '../../../lib/ocsp/ocsp-responder.ts';
 import { readCertificate } from '../../../lib/x509/certificate.ts';
 import { explicit, octetString } from '../../../lib/x509/der-writer.ts';
 import { publicKeyBits } from '../../../lib/x509/public-key-bits.ts';
+import { softwareKey } from '../../../lib/x509/signing-key.ts';
 import { daysFromNow, issue, issueRootCa } from '../../helpers/test-pki.ts';
 import { ON_HOLD, REVOKED, row } from '../store/rows.ts';
 import { certId, HASHES, isSignedBy, ocspRequest, readAnswer, statusOf } from './ocsp-messages.ts';
@@ -356,7 +357,7 @@ describe('OCSP responder', () => {
 
     it('when key and certificate do not belong together', async () => {
       const side = await open();
-      side.binding.current = { ...toSigner(issueSigner(side.ca)), key: side.ca.privateKey };
+      side.binding.current = { ...toSigner(issueSigner(side.ca)), key: softwareKey(side.ca.privateKey) };
       assert.equal(statusOf(await side.ask(ocspRequest([certId(side.ca.certificate, '1')]))), INTERNAL_ERROR);
       assert.equal(side.events.at(-1)?.cause?.code, 'ERR_INVALID_CONFIG');
     });

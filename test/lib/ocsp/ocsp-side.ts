@@ -15,6 +15,7 @@ import type { CertificateData } from '../../../lib/store/certificate-data.ts';
 import { WorkerStore } from '../../../lib/store/worker-store.ts';
 import { ALL_CAS } from '../../../lib/x509/ca-scope.ts';
 import { extension } from '../../../lib/x509/extension-writer.ts';
+import { softwareKey } from '../../../lib/x509/signing-key.ts';
 import { type Credential, issue, issueRootCa, KEY_MAKERS } from '../../helpers/test-pki.ts';
 import { stream } from '../store/rows.ts';
 
@@ -49,7 +50,12 @@ export function issueSigner(ca: Credential, makeKey?: () => KeyObject, change = 
 let generation = 0;
 
 export function toSigner(credential: Credential, chain: readonly Uint8Array[] = []): OcspSigner {
-  return { generation: ++generation, certificate: credential.certificate, chain, key: credential.privateKey };
+  return {
+    generation: ++generation,
+    certificate: credential.certificate,
+    chain,
+    key: softwareKey(credential.privateKey),
+  };
 }
 
 const PROPERTIES: OcspProperties = {

@@ -5,9 +5,9 @@ import { LocalAuthority } from '../../../lib/authority/local-authority.ts';
 import { enrol } from '../../../lib/ra/enrolment.ts';
 import { contentOf } from '../../../lib/ra/flow-content.ts';
 import type { RaTask } from '../../../lib/ra/ra-execution.ts';
-import { createCertificateRequest, REQUEST_LABEL } from '../../../lib/x509/certificate-request.ts';
+import { REQUEST_LABEL } from '../../../lib/x509/certificate-request.ts';
 import { toPem } from '../../../lib/x509/pem.ts';
-import { identitySource, issueRootCa, KEY_MAKERS } from '../../helpers/test-pki.ts';
+import { identitySource, issueRootCa, KEY_MAKERS, requestFor } from '../../helpers/test-pki.ts';
 
 const DAY_MS = 86_400_000;
 
@@ -20,7 +20,7 @@ describe('enrolment', () => {
     endEntityValidityMs: 30 * DAY_MS,
   });
   const key = KEY_MAKERS.ec();
-  const request = createCertificateRequest('CN=user,O=Test,C=SE', key);
+  const request = requestFor('CN=user,O=Test,C=SE', key);
   const pem = toPem(request, REQUEST_LABEL);
   const taskWith = (payload: unknown, rules: RaTask['rights']['rules'] = { '/ca': 'allow' }): RaTask =>
     ({
@@ -73,8 +73,7 @@ describe('enrolment', () => {
     it('a number', () => refused(taskWith(5), 'ERR_INVALID_INPUT'));
     it('nothing', () => refused(taskWith(undefined), 'ERR_INVALID_CERTIFICATE'));
     it('a request whose proof of possession is wrong', () => refused(taskWith(broken), 'ERR_INVALID_CERTIFICATE'));
-    it('a request without a subject', () =>
-      refused(taskWith(Buffer.from(createCertificateRequest('', key))), 'ERR_NOT_ISSUED'));
+    it('a request without a subject', () => refused(taskWith(Buffer.from(requestFor('', key))), 'ERR_NOT_ISSUED'));
     it('a certificate of the CA that is for another key', () => {
       const wrong = { caName: () => 'Issuing CA', issue: () => Promise.resolve([ca.certificate]) };
       return refused(taskWith(pem), 'ERR_NOT_ISSUED', wrong);

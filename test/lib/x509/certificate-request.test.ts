@@ -1,12 +1,9 @@
 import assert from 'node:assert/strict';
 import { execFileSync, spawnSync } from 'node:child_process';
 import { generateKeyPairSync } from 'node:crypto';
-import {
-  createCertificateRequest,
-  REQUEST_LABEL,
-  readCertificateRequest,
-} from '../../../lib/x509/certificate-request.ts';
+import { REQUEST_LABEL, readCertificateRequest } from '../../../lib/x509/certificate-request.ts';
 import { toPem } from '../../../lib/x509/pem.ts';
+import { requestFor } from '../../helpers/test-pki.ts';
 import { chance } from '../store/rows.ts';
 
 const KEYS = {
@@ -20,7 +17,7 @@ const SUBJECT = 'CN=OCSP\\, 1,O=Prüfung,C=SE';
 describe('certificate request', () => {
   for (const [algorithm, makeKey] of Object.entries(KEYS)) {
     it(`of a ${algorithm} key is read with its subject, and OpenSSL verifies it`, function () {
-      const request = createCertificateRequest(SUBJECT, makeKey());
+      const request = requestFor(SUBJECT, makeKey());
       assert.equal(readCertificateRequest(request).subjectDN, SUBJECT);
       if (spawnSync('openssl', ['version']).error !== undefined) {
         console.log('      skipped: no openssl');
@@ -40,7 +37,7 @@ describe('certificate request', () => {
   });
 
   it('is refused when one bit of it is another', () => {
-    const request = createCertificateRequest(SUBJECT, KEYS.Ed25519());
+    const request = requestFor(SUBJECT, KEYS.Ed25519());
     for (let at = 0; at < request.length; at++) {
       const changed = Uint8Array.from(request);
       changed[at] = (changed[at] ?? 0) ^ 1;
@@ -50,7 +47,7 @@ describe('certificate request', () => {
 
   it('is refused when somebody else signed it', () => {
     const [mine, other] = [KEYS['P-256'](), KEYS['P-256']()].map((key) =>
-      Buffer.from(createCertificateRequest('CN=1', key)).toString('hex'),
+      Buffer.from(requestFor('CN=1', key)).toString('hex'),
     ) as [string, string];
     const marker = '30' + '0a06082a8648ce3d040302';
     const stolen = mine.slice(0, mine.lastIndexOf(marker)) + other.slice(other.lastIndexOf(marker));
@@ -64,7 +61,7 @@ describe('certificate request', () => {
     ['no bytes', new Uint8Array(0)],
     ['garbage', Buffer.from('garbage')],
     ['more bytes than any request has', new Uint8Array(70_000)],
-    ['bytes behind it', Buffer.concat([createCertificateRequest('CN=1', KEYS.Ed25519()), Buffer.of(0)])],
+    ['bytes behind it', Buffer.concat([requestFor('CN=1', KEYS.Ed25519()), Buffer.of(0)])],
   ] as const) {
     it(`is refused: ${what}`, () => {
       assert.throws(() => readCertificateRequest(bytes), { code: 'ERR_INVALID_CERTIFICATE' });
@@ -73,7 +70,7 @@ describe('certificate request', () => {
 
   it('cut off or scrambled anywhere is refused or read, and nothing else', () => {
     const random = chance(7);
-    const request = createCertificateRequest(SUBJECT, KEYS['P-256']());
+    const request = requestFor(SUBJECT, KEYS['P-256']());
     for (let round = 0; round < 2_000; round++) {
       const changed = Uint8Array.from(request.subarray(0, 1 + random(request.length)));
       for (let i = 0; i < 3; i++) changed[random(changed.length)] = random(256);

@@ -14,13 +14,8 @@ import {
 } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import {
-  algorithmOf,
-  FileToken,
-  type FileTokenOptions,
-  keyFingerprintOf,
-  TOKEN_KEY_ALGORITHMS,
-} from '../../../lib/keybinding/crypto-token.ts';
+import { algorithmOf, keyFingerprintOf, TOKEN_KEY_ALGORITHMS } from '../../../lib/keybinding/crypto-token.ts';
+import { FileToken, type FileTokenOptions } from '../../../lib/keybinding/file-token.ts';
 import { QUICK } from '../../helpers/ocsp-binding.ts';
 
 describe('crypto token in a file', () => {
@@ -51,8 +46,8 @@ describe('crypto token in a file', () => {
       const fingerprint = await (await open()).generateKey(algorithm);
       const key = (await open()).keys().get(fingerprint);
       assert.ok(key);
-      assert.equal(keyFingerprintOf(key), fingerprint);
-      assert.equal(algorithmOf(key), algorithm);
+      assert.equal(keyFingerprintOf(key.publicKey), fingerprint);
+      assert.equal(algorithmOf(key.publicKey), algorithm);
     });
   }
 
