@@ -47,8 +47,15 @@ export function signatureAlgorithmOf(key: KeyObject): SignatureAlgorithm {
   return algorithm;
 }
 
-/** Signs with the algorithm of the key. */
+/**
+ * Signs with the algorithm of the key.
+ *
+ * @throws PeerError ERR_INVALID_INPUT when it is not a private key, or of a kind that is not signed with here
+ */
 export function signWith(privateKey: KeyObject, data: Uint8Array): Uint8Array {
+  if (privateKey.type !== 'private') {
+    throw new PeerError('ERR_INVALID_INPUT', `A ${privateKey.type} key cannot sign a certificate`);
+  }
   return sign(signatureAlgorithmOf(privateKey).digest, data, privateKey);
 }
 
