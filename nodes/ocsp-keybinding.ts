@@ -1,25 +1,20 @@
 /**
  * Config node: an OCSP key binding, its crypto token and its properties.
  */
-import { isAbsolute, join, parse } from 'node:path';
 import type { Node, NodeAPI, NodeDef } from 'node-red';
 import { PeerError, toPeerError } from '../lib/errors.ts';
 import type { KeyBindingEvent } from '../lib/keybinding/binding-keys.ts';
 import { TOKEN_KEY_ALGORITHMS, type TokenKeyAlgorithm } from '../lib/keybinding/crypto-token.ts';
-import { FileToken } from '../lib/keybinding/file-token.ts';
 import { KeyBinding, type KeyBindingOptions } from '../lib/keybinding/key-binding.ts';
-import { BindingStateFile } from '../lib/keybinding/key-binding-state.ts';
 import type { OcspProperties } from '../lib/keybinding/ocsp-signer.ts';
+import { type ManagedKeyBinding, OfflineKeyBinding } from '../lib/keybinding/offline-key-binding.ts';
 import { CERTIFICATE_STATUS } from '../lib/store/certificate-data.ts';
 import type { CertificateStoreNode } from './certificate-store.ts';
 import { type CaField, readCas } from './shared/ca-list.ts';
+import { type CryptoTokenFields, cryptoTokenOf, type KnownCryptoToken } from './shared/crypto-token.ts';
 import { configNode, numberField } from './shared/node-config.ts';
 
-interface OcspKeyBindingDef extends NodeDef {
-  /** Absolute, or relative to the Node-RED user directory. */
-  readonly tokenFile: string;
-  /** Empty = the file name without its ending. */
-  readonly tokenName: string;
+interface OcspKeyBindingDef extends NodeDef, CryptoTokenFields {
   readonly algorithm: string;
   /** Empty = `CN=` and the name. */
   readonly subjectDN: string;
@@ -40,6 +35,7 @@ interface OcspKeyBindingDef extends NodeDef {
 }
 
 interface Credentials {
+  /** Or the authentication code of a PKCS#11 token. */
   readonly passphrase?: string;
 }
 
@@ -47,25 +43,24 @@ interface Credentials {
 export interface OcspKeyBindingNode extends Node<Credentials> {
   /** undefined until the token is open, and when it could not be opened. */
   opened(): KeyBinding | undefined;
-  /** @throws PeerError why there is none: ERR_CRYPTO_TOKEN_UNAVAILABLE until the token is open, then its own error */
-  binding(): KeyBinding;
+  /** For peers: a binding that says so where the token is not open; undefined where the fields name no binding. */
+  managed(): ManagedKeyBinding | undefined;
 }
 
 const REVOCATION_CHECK_MS = 2_000;
+/** A device that is away, or a disk that is not mounted yet, may come. */
+const REOPEN_MS = 5_000;
 const MAX_SECONDS = 10 * 365 * 86_400;
 
 export default function (RED: NodeAPI): void {
   function PeerOcspKeyBinding(this: OcspKeyBindingNode, config: OcspKeyBindingDef): void {
     RED.nodes.createNode(this, config);
     let binding: KeyBinding | undefined;
-    let failure = new PeerError('ERR_CRYPTO_TOKEN_UNAVAILABLE', `The key binding "${config.name}" is not open yet`);
-    Object.assign(this, {
-      opened: () => binding,
-      binding: () => {
-        if (binding === undefined) throw failure;
-        return binding;
-      },
-    });
+    let offline: OfflineKeyBinding | undefined;
+    let reported = '';
+    let isClosed = false;
+    let retry: NodeJS.Timeout | undefined;
+    Object.assign(this, { opened: () => binding, managed: () => binding ?? offline });
     const tell = ({ kind, key }: KeyBindingEvent): void => this.log(`${kind}: ${key}`);
     let warned = '';
     const check = async (opened: KeyBinding | undefined): Promise<void> => {
@@ -73,20 +68,30 @@ export default function (RED: NodeAPI): void {
       if (message !== '' && message !== warned) this.warn(message);
       warned = message;
     };
-    const opening = open(RED, config, this.credentials?.passphrase ?? '', tell).then(
-      async (opened) => {
+    const tryOpening = async (): Promise<void> => {
+      try {
+        const { options, token } = read(RED, config, this.credentials?.passphrase ?? '', tell);
+        offline = new OfflineKeyBinding({ name: options.name, cryptoToken: token.name, enabled: options.enabled });
+        const opened = await open(options, token);
         // Before the first answer: a restart must not make a revoked certificate sign.
         await check(opened);
         binding = opened;
-      },
-      (error: unknown) => {
-        failure = toPeerError(error);
-        this.error(failure.message);
-      },
-    );
+      } catch (error) {
+        const { code, message } = toPeerError(error);
+        if (message !== reported) this.error(message);
+        reported = message;
+        if (isClosed || code !== 'ERR_CRYPTO_TOKEN_UNAVAILABLE') return;
+        retry = setTimeout(() => {
+          opening = tryOpening();
+        }, REOPEN_MS).unref();
+      }
+    };
+    let opening = tryOpening();
     const timer = setInterval(() => void check(binding), REVOCATION_CHECK_MS).unref();
     this.on('close', (_removed: boolean, done: () => void) => {
+      isClosed = true;
       clearInterval(timer);
+      clearTimeout(retry);
       // The next one must not open the files before this one has let go of them.
       opening.then(() => binding?.close()).then(done, done);
     });
@@ -99,19 +104,24 @@ export default function (RED: NodeAPI): void {
   );
 }
 
-async function open(
+/** What the fields say. @throws PeerError ERR_INVALID_CONFIG */
+function read(
   RED: NodeAPI,
   config: OcspKeyBindingDef,
-  passphrase: string,
+  secret: string,
   onEvent: (event: KeyBindingEvent) => void,
-): Promise<KeyBinding> {
-  const options: KeyBindingOptions = { ...optionsOf(config), onEvent };
-  const path = config.tokenFile.trim();
-  if (path === '') throw invalid('The crypto token has no file');
-  const file = isAbsolute(path) ? path : join(RED.settings.userDir ?? process.cwd(), path);
-  const name = config.tokenName.trim() || parse(file).name;
-  const token = await FileToken.open({ name, file, passphrase });
-  return KeyBinding.open(options, token, new BindingStateFile(`${file}.json`));
+): { readonly options: KeyBindingOptions; readonly token: KnownCryptoToken } {
+  return { options: { ...optionsOf(config), onEvent }, token: cryptoTokenOf(RED, config, secret) };
+}
+
+async function open(options: KeyBindingOptions, { state, open: openToken }: KnownCryptoToken): Promise<KeyBinding> {
+  const token = await openToken();
+  try {
+    return await KeyBinding.open(options, token, state);
+  } catch (error) {
+    await token.close();
+    throw error;
+  }
 }
 
 function optionsOf(config: OcspKeyBindingDef): KeyBindingOptions {

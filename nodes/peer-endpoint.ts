@@ -8,7 +8,7 @@ import type { Role } from '../lib/auth/role.ts';
 import type { IncomingConnections, IncomingEvent } from '../lib/endpoint/incoming-connections.ts';
 import { PeerServer, type PeerServerOptions } from '../lib/endpoint/peer-server.ts';
 import { PeerError, toPeerError } from '../lib/errors.ts';
-import type { KeyBinding } from '../lib/keybinding/key-binding.ts';
+import type { ManagedKeyBinding } from '../lib/keybinding/offline-key-binding.ts';
 import type { RemoteAuthenticator } from '../lib/keybinding/remote-authenticator.ts';
 import type { EndpointFacts } from '../lib/overview/incoming-row.ts';
 import { RaQueue } from '../lib/ra/ra-queue.ts';
@@ -212,11 +212,11 @@ function rolesOf(RED: NodeAPI, { roles }: PeerEndpointDef): readonly Role[] {
  *
  * @throws PeerError ERR_INVALID_CONFIG when two have one name, which access rules could not tell apart
  */
-function keyBindingsOf(RED: NodeAPI, { keyBindings = [] }: PeerEndpointDef): () => readonly KeyBinding[] {
+function keyBindingsOf(RED: NodeAPI, { keyBindings = [] }: PeerEndpointDef): () => readonly ManagedKeyBinding[] {
   const nodes = keyBindings.map((id) => configNode<OcspKeyBindingNode>(RED, id, 'peer-ocsp-keybinding'));
   const twice = nodes.find(({ name }, index) => nodes.findIndex((each) => each.name === name) !== index);
   if (twice !== undefined) throw new PeerError('ERR_INVALID_CONFIG', `Two key bindings have the name "${twice.name}"`);
-  return () => keyBindings.flatMap((id) => (RED.nodes.getNode(id) as OcspKeyBindingNode | null)?.opened() ?? []);
+  return () => keyBindings.flatMap((id) => (RED.nodes.getNode(id) as OcspKeyBindingNode | null)?.managed() ?? []);
 }
 
 function openServer(RED: NodeAPI, config: PeerEndpointDef, onEvent: (event: IncomingEvent) => void): Opened {

@@ -4,12 +4,22 @@
 import { looksLikePem } from './peer-checks.js';
 import { currentValue, isUsable, rowList, showWhen, validator } from './peer-editor.js';
 
-/** A validator for a field that only some kinds of CA need. */
-function neededFor(kinds, reason) {
+/** A validator for a field that is needed where another field has one of some values. */
+function neededWhere(property, values, reason) {
   return validator(function (value) {
-    if (!kinds.includes(currentValue(this, 'kind'))) return true;
+    if (!values.includes(currentValue(this, property))) return true;
     return String(value ?? '').trim() !== '';
   }, reason);
+}
+
+/** A validator for a field that only some kinds of CA need. */
+function neededFor(kinds, reason) {
+  return neededWhere('kind', kinds, reason);
+}
+
+/** A validator for a field that only one type of crypto token needs. */
+function tokenField(tokenType, reason) {
+  return neededWhere('tokenType', [tokenType], reason);
 }
 
 /** A validator for the authenticator, which only an EJBCA needs. */
@@ -19,15 +29,23 @@ function authenticatorFor(reason) {
   }, reason);
 }
 
-/** Shows the fields of the chosen kind; what is needed depends on it, so all fields are judged again. */
+/** Shows the fields that go with a choice; what is needed depends on it, so all of them are judged again. */
+function prepareChoice(select) {
+  showWhen(select);
+  select.on('change', () => $('.peer-form [class*="peer-when-"] :input').trigger('change'));
+}
+
 function prepareAuthority() {
-  const kind = $('#node-config-input-kind');
-  showWhen(kind);
-  kind.on('change', () => $('.peer-form [class*="peer-when-"] :input').trigger('change'));
+  prepareChoice($('#node-config-input-kind'));
 }
 
 /** A served CA: a file or a pasted certificate; both write to `value`. */
 function prepareBinding(node) {
+  // Bindings from before there was a choice have their keys in a file.
+  for (const [property, value] of Object.entries({ tokenType: 'pkcs12', slotBy: 'label' })) {
+    if (node[property] === undefined) $(`#node-config-input-${property}`).val(value);
+  }
+  prepareChoice($('#node-config-input-tokenType'));
   const options = ['file', 'pasted'].map((source) => [source, node._(`ocsp-keybinding.ca.${source}`)]);
   const fields = [
     {
@@ -56,4 +74,4 @@ function prepareBinding(node) {
   rowList($('#node-config-input-cas-list'), { rows: node.cas, fields, add: node._('ocsp-keybinding.label.addCa') });
 }
 
-globalThis.keybindingEditor = { neededFor, authenticatorFor, prepareAuthority, prepareBinding };
+globalThis.keybindingEditor = { neededFor, tokenField, authenticatorFor, prepareAuthority, prepareBinding };

@@ -5,7 +5,7 @@ import type { IncomingMessage } from 'node:http';
 import { authorize } from '../auth/authorize.ts';
 import type { Role } from '../auth/role.ts';
 import { PeerError } from '../errors.ts';
-import type { KeyBinding } from '../keybinding/key-binding.ts';
+import type { ManagedKeyBinding } from '../keybinding/offline-key-binding.ts';
 import type { PublishedCrl } from '../protocol/messages.ts';
 import {
   CRL_PARTITION_HEADER,
@@ -27,7 +27,7 @@ export interface DispatchContext {
   readonly roles: readonly Role[];
   readonly store: CertificateStore | undefined;
   readonly desk: RaDesk | undefined;
-  readonly keyBindings: readonly KeyBinding[];
+  readonly keyBindings: readonly ManagedKeyBinding[];
   readonly software: string;
   readonly budget: BodyBudget;
   /** Where bodies go that may be too large for memory. */

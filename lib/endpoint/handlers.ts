@@ -4,7 +4,7 @@
 import { caScopeOf } from '../auth/authorize.ts';
 import type { Role } from '../auth/role.ts';
 import { PeerError } from '../errors.ts';
-import type { KeyBinding } from '../keybinding/key-binding.ts';
+import type { ManagedKeyBinding } from '../keybinding/offline-key-binding.ts';
 import type { Capabilities, PingAnswer, PublishedCrl } from '../protocol/messages.ts';
 import { OPERATIONS, type OperationName, PROTOCOL_VERSION } from '../protocol/operations.ts';
 import { decodeRaCall, encodeRaNext } from '../protocol/ra-codec.ts';
@@ -22,7 +22,7 @@ export interface HandlerContext {
   readonly crlPartitionIndex: string | undefined;
   /** undefined when the endpoint has none. */
   readonly store: CertificateStore | undefined;
-  readonly keyBindings: readonly KeyBinding[];
+  readonly keyBindings: readonly ManagedKeyBinding[];
   /** Name and version of this program. */
   readonly software: string;
   readonly now: number;

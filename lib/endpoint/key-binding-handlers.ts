@@ -8,8 +8,8 @@
 import { authorize, isAuthorized } from '../auth/authorize.ts';
 import type { Role } from '../auth/role.ts';
 import { PeerError } from '../errors.ts';
-import type { KeyBinding } from '../keybinding/key-binding.ts';
 import type { KeyBindingFacts } from '../keybinding/key-binding-facts.ts';
+import type { ManagedKeyBinding } from '../keybinding/offline-key-binding.ts';
 import {
   type KeyBindingVerdict,
   parseKeyBindingDelivery,
@@ -22,7 +22,7 @@ import { parseJson } from '../protocol/messages.ts';
 export interface KeyBindingContext {
   readonly roles: readonly Role[];
   readonly body: Uint8Array;
-  readonly keyBindings: readonly KeyBinding[];
+  readonly keyBindings: readonly ManagedKeyBinding[];
 }
 
 const VIEW = '/internalkeybinding/view';
@@ -53,7 +53,7 @@ export async function deliverKeyBindingCertificate(context: KeyBindingContext): 
   return { activated, keyBinding: factsFor(context.roles, binding) };
 }
 
-function modifiable({ roles, keyBindings }: KeyBindingContext, name: string): KeyBinding {
+function modifiable({ roles, keyBindings }: KeyBindingContext, name: string): ManagedKeyBinding {
   authorize(roles, [`${VIEW}/${name}`, `${MODIFY}/${name}`]);
   const binding = keyBindings.find((each) => each.name === name);
   if (binding === undefined) {
@@ -64,7 +64,7 @@ function modifiable({ roles, keyBindings }: KeyBindingContext, name: string): Ke
 }
 
 /** Who lacks a right that a renewal needs cannot renew, whatever the state of the binding. */
-function factsFor(roles: readonly Role[], binding: KeyBinding): KeyBindingFacts {
+function factsFor(roles: readonly Role[], binding: ManagedKeyBinding): KeyBindingFacts {
   const facts = binding.facts();
   const needed = [`${MODIFY}/${binding.name}`, `${VIEW_TOKEN}/${binding.cryptoToken}`];
   return { ...facts, canRenew: facts.canRenew && needed.every((rule) => isAuthorized(roles, rule)) };

@@ -10,7 +10,7 @@ import type { AuthenticatedPeer } from '../auth/authenticated-peer.ts';
 import { judgeClientCertificate } from '../auth/client-certificate.ts';
 import type { Role } from '../auth/role.ts';
 import { PeerError, toPeerError } from '../errors.ts';
-import type { KeyBinding } from '../keybinding/key-binding.ts';
+import type { ManagedKeyBinding } from '../keybinding/offline-key-binding.ts';
 import { isTrusted, type RemoteAuthenticator, type TrustEntry } from '../keybinding/remote-authenticator.ts';
 import type { PublishedCrl } from '../protocol/messages.ts';
 import { OPERATIONS } from '../protocol/operations.ts';
@@ -48,7 +48,7 @@ export interface PeerServerOptions {
   /** Who hands out RA requests. Default: nobody. */
   readonly desk?: RaDesk;
   /** Read anew for each request. Default: none. */
-  readonly keyBindings?: () => readonly KeyBinding[];
+  readonly keyBindings?: () => readonly ManagedKeyBinding[];
   /** Name and version told to peers. */
   readonly software: string;
   /** Where CRLs are kept while they are received. Default: a folder among the temporary files of the system. */

@@ -14,7 +14,10 @@ export const BINDING_STATUSES = ['enabled', 'disabled', 'revoked', 'not yet vali
 /** One of BINDING_STATUSES. */
 export type BindingStatus = (typeof BINDING_STATUSES)[number];
 
-/** `online`: signs; `pending`: its keys are there, it waits for a usable certificate; `offline`: disabled. */
+/**
+ * `online`: signs; `pending`: its keys are there, it waits for a usable certificate; `offline`: disabled, or its crypto
+ * token is not open.
+ */
 export const OPERATIONAL_STATUSES = ['online', 'pending', 'offline'] as const;
 
 /** Plain data: goes to peers, tables and dashboards. Texts are empty where there is no certificate. */
@@ -62,7 +65,8 @@ export function bindingStatus({ enabled, certificate, isRevoked }: BindingStandi
   return now >= certificate.expireDate ? 'expired' : 'enabled';
 }
 
-const NO_CERTIFICATE = { subjectDN: '', issuerDN: '', serialNumber: '', notBefore: '', expires: '' };
+/** What is said of the certificate where there is none. */
+export const NO_CERTIFICATE = { subjectDN: '', issuerDN: '', serialNumber: '', notBefore: '', expires: '' };
 
 /** Puts the facts together. */
 export function keyBindingFacts(

@@ -3,17 +3,20 @@
  * says so and waits for its end, or at any moment.
  */
 import { createPrivateKey } from 'node:crypto';
-import { FileToken } from '../../lib/keybinding/file-token.ts';
+import { join } from 'node:path';
+import type { CryptoToken } from '../../lib/keybinding/crypto-token.ts';
 import { KeyBinding } from '../../lib/keybinding/key-binding.ts';
 import { BindingStateFile } from '../../lib/keybinding/key-binding-state.ts';
+import type { Pkcs11TokenOptions } from '../../lib/keybinding/pkcs11-token.ts';
 import { readPem } from '../../lib/x509/pem.ts';
-import { certify, PROPERTIES, QUICK } from './ocsp-binding.ts';
+import { certify, openToken, PROPERTIES } from './ocsp-binding.ts';
 import type { Credential } from './test-pki.ts';
 
 /** What the parent says. */
 export interface BindingSideSettings {
-  readonly tokenFile: string;
-  readonly stateFile: string;
+  /** Of the state, and of the token unless there is a device. */
+  readonly folder: string;
+  readonly device: Pkcs11TokenOptions | undefined;
   readonly ca: string;
   readonly caKey: string;
   /** Of all certificates, epoch milliseconds. */
@@ -35,27 +38,26 @@ export const STEPS = [
   'old key forgotten',
 ] as const;
 
-async function run({ tokenFile, stateFile, ca, caKey, notBefore, stopAt }: BindingSideSettings): Promise<void> {
+async function run({ folder, device, ca, caKey, notBefore, stopAt }: BindingSideSettings): Promise<void> {
   const at = async (step: (typeof STEPS)[number]): Promise<void> => {
     process.send?.({ step });
     if (step === stopAt) await new Promise(() => setInterval(() => undefined, 1_000));
   };
-  const token = await FileToken.open({ name: 'token', file: tokenFile, passphrase: 'secret', ...QUICK });
-  const steppedToken = {
+  const stepped = (token: CryptoToken): CryptoToken => ({
     name: token.name,
     keys: () => token.keys(),
-    generateKey: async (algorithm: Parameters<FileToken['generateKey']>[0]) => {
+    generateKey: async (algorithm) => {
       await at('before the key is made');
       const key = await token.generateKey(algorithm);
       await at('key made');
       return key;
     },
-    destroyKey: async (key: string) => {
+    destroyKey: async (key) => {
       await token.destroyKey(key);
       await at('old key destroyed');
     },
     close: () => token.close(),
-  };
+  });
   class SteppedState extends BindingStateFile {
     override async save(state: Parameters<BindingStateFile['save']>[0]): Promise<void> {
       const before = await this.load();
@@ -77,7 +79,8 @@ async function run({ tokenFile, stateFile, ca, caKey, notBefore, stopAt }: Bindi
       cas: [certificate],
     } as const;
     // Opened anew, so that the old key ends without waiting for a timer.
-    const binding = await KeyBinding.open(options, steppedToken, new SteppedState(stateFile));
+    const token = stepped(await openToken(folder, 'ocsp 1', device));
+    const binding = await KeyBinding.open(options, token, new SteppedState(join(folder, 'ocsp 1.json')));
     const { certificateRequest } = await binding.request(true);
     await at('request given');
     const signed = certify(issuer, certificateRequest, { notBefore: new Date(notBefore) });

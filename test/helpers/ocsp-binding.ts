@@ -2,10 +2,12 @@
  * An OCSP key binding in a folder, the CA that it serves, and certificates for it, good and wrong ones.
  */
 import { join } from 'node:path';
+import type { CryptoToken } from '../../lib/keybinding/crypto-token.ts';
 import { FileToken } from '../../lib/keybinding/file-token.ts';
 import { KeyBinding, type KeyBindingOptions } from '../../lib/keybinding/key-binding.ts';
 import { BindingStateFile } from '../../lib/keybinding/key-binding-state.ts';
 import type { OcspProperties } from '../../lib/keybinding/ocsp-signer.ts';
+import { Pkcs11Token, type Pkcs11TokenOptions } from '../../lib/keybinding/pkcs11-token.ts';
 import { type CertificateTemplate, issueCertificate } from '../../lib/x509/certificate-builder.ts';
 import { readCertificateRequest } from '../../lib/x509/certificate-request.ts';
 import { type Credential, daysFromNow } from './test-pki.ts';
@@ -27,19 +29,20 @@ export const PROPERTIES: OcspProperties = {
 
 const NO_CHECK = Buffer.from('300f06092b0601050507300105040205' + '00', 'hex');
 
+/** Opens a token in a folder, or the device where there is one. */
+export function openToken(folder: string, name: string, device?: Pkcs11TokenOptions): Promise<CryptoToken> {
+  if (device !== undefined) return Pkcs11Token.open(device);
+  return FileToken.open({ name: 'token 1', file: join(folder, `${name}.p12`), passphrase: 'secret', ...QUICK });
+}
+
 /** Opens the binding of a folder; closing it leaves its files, so it can be opened again. */
 export async function openBinding(
   folder: string,
   cas: readonly Credential[],
-  options: Partial<KeyBindingOptions> = {},
+  options: Partial<KeyBindingOptions> & { readonly device?: Pkcs11TokenOptions | undefined } = {},
 ) {
   const name = options.name ?? 'ocsp 1';
-  const token = await FileToken.open({
-    name: 'token 1',
-    file: join(folder, `${name}.p12`),
-    passphrase: 'secret',
-    ...QUICK,
-  });
+  const token = await openToken(folder, name, options.device);
   const state = new BindingStateFile(join(folder, `${name}.json`));
   return KeyBinding.open(
     {

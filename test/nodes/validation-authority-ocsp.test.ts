@@ -13,93 +13,115 @@ import { freePort } from '../helpers/node-red.ts';
 import { certify } from '../helpers/ocsp-binding.ts';
 import { flowNode, keyBindingNode, storeNode } from '../helpers/peer-flow.ts';
 import { type Message, type RuntimeFlow, runFlow } from '../helpers/runtime-flow.ts';
+import { makeSoftHsmToken, missingSoftHsm } from '../helpers/softhsm.ts';
 import { issue, issueRootCa } from '../helpers/test-pki.ts';
 
 const run = promisify(execFile);
-const hasOpenssl = spawnSync('openssl', ['version']).error === undefined;
+const missingOpenssl = spawnSync('openssl', ['version']).error === undefined ? undefined : 'no openssl';
 
-describe(`validation-authority node, OCSP${hasOpenssl ? '' : ' (skipped: no openssl)'}`, () => {
-  const folder = mkdtempSync(join(tmpdir(), 'va-ocsp-'));
-  const ca = issueRootCa('CN=Issuing CA,O=Test,C=SE');
-  const user = issue(ca, { subjectDN: 'CN=user,O=Test,C=SE' });
-  const caFile = join(folder, 'ca.crt');
-  const userFile = join(folder, 'user.crt');
-  let flow: RuntimeFlow;
-  let port: number;
+/** Where the key of a binding is, as fields of its node. */
+function deviceFields(folder: string): object {
+  const { library, slot, pin } = makeSoftHsmToken();
+  const credentials = { passphrase: pin };
+  const stateFile = join(folder, 'signer.json');
+  return { tokenType: 'pkcs11', library, slotBy: slot.by, slot: slot.value, keyLabel: '', stateFile, credentials };
+}
 
-  before(async function () {
-    if (!hasOpenssl) return this.skip();
-    writeFileSync(caFile, ca.certificatePem);
-    writeFileSync(userFile, user.certificatePem);
-    port = await freePort();
-    flow = await runFlow([
-      storeNode('store', join(folder, 'va.sqlite')),
-      keyBindingNode('signer', join(folder, 'signer.p12'), ca, { responseValidity: 3_600, maxAge: 60 }),
-      flowNode('va', 'peer-validation-authority', ['out'], {
-        store: 'store',
-        port,
-        host: '127.0.0.1',
-        crls: false,
-        certificates: false,
-        keyBindings: ['signer'],
-      }),
-    ]);
-    await flow.waitFor(() => (flow.node('signer') as OcspKeyBindingNode).opened(), 'the key binding');
+for (const where of ['a file', 'a PKCS#11 device']) {
+  describe(`validation-authority node, OCSP with a key in ${where}`, () => {
+    const isDevice = where === 'a PKCS#11 device';
+    const missing = missingOpenssl ?? (isDevice ? missingSoftHsm : undefined);
+
+    const folder = mkdtempSync(join(tmpdir(), 'va-ocsp-'));
+    const ca = issueRootCa('CN=Issuing CA,O=Test,C=SE');
+    const user = issue(ca, { subjectDN: 'CN=user,O=Test,C=SE' });
+    const caFile = join(folder, 'ca.crt');
+    const userFile = join(folder, 'user.crt');
+    let flow: RuntimeFlow;
+    let port: number;
+
+    before(async function () {
+      if (missing !== undefined) {
+        console.log(`      skipped: ${missing}`);
+        return this.skip();
+      }
+      writeFileSync(caFile, ca.certificatePem);
+      writeFileSync(userFile, user.certificatePem);
+      port = await freePort();
+      flow = await runFlow([
+        storeNode('store', join(folder, 'va.sqlite')),
+        keyBindingNode('signer', join(folder, 'signer.p12'), ca, {
+          responseValidity: 3_600,
+          maxAge: 60,
+          ...(isDevice && deviceFields(folder)),
+        }),
+        flowNode('va', 'peer-validation-authority', ['out'], {
+          store: 'store',
+          port,
+          host: '127.0.0.1',
+          crls: false,
+          certificates: false,
+          keyBindings: ['signer'],
+        }),
+      ]);
+      await flow.waitFor(() => (flow.node('signer') as OcspKeyBindingNode).opened(), 'the key binding');
+    });
+
+    after(async () => {
+      await flow?.close();
+      rmSync(folder, { recursive: true, force: true });
+    });
+
+    const publish = async (object: object): Promise<void> => {
+      const [item] = readCertificateInput({ certificate: user.certificatePem, ...object }, Date.now());
+      assert.ok(item !== undefined && 'row' in item);
+      const store = (flow.node('store') as CertificateStoreNode).store();
+      assert.equal((await store.writeRows([encodeRow(item.row)], ALL_CAS)).verdicts, 's');
+    };
+    /** What OpenSSL makes of the answer; it verifies the signature. */
+    const ask = async (path: string): Promise<string> => {
+      const parameters = ['ocsp', '-issuer', caFile, '-cert', userFile, '-CAfile', caFile];
+      const url = ['-url', `http://127.0.0.1:${port}${path}`];
+      const result = await run('openssl', [...parameters, ...url], { timeout: 10_000 }).catch((error) => error);
+      return `${result.stdout}${result.stderr}`;
+    };
+
+    it('says tryLater as long as its binding has no certificate', async () => {
+      assert.match(await ask('/ocsp'), /trylater/i);
+    });
+
+    it('answers with the certificate that the binding was given, at each of its paths', async () => {
+      await publish({});
+      const binding = (flow.node('signer') as OcspKeyBindingNode).opened();
+      assert.ok(binding);
+      const { certificateRequest } = await binding.request(true);
+      assert.equal(await binding.importCertificate([certify(ca, certificateRequest)]), true);
+      for (const path of ['/ocsp', '/ejbca/publicweb/status/ocsp', '/']) {
+        assert.match(await ask(path), /: good[\s\S]*Response verify OK/, path);
+      }
+    });
+
+    it('shows a revocation in the next answer, with its reason', async () => {
+      await publish({ status: 'revoked', revocationReason: 'keyCompromise' });
+      assert.match(await ask('/ocsp'), /: revoked[\s\S]*keyCompromise/);
+    });
+
+    it('answers a GET, which caches may keep', async () => {
+      const der = execFileSync('openssl', ['ocsp', '-issuer', caFile, '-cert', userFile, '-no_nonce', '-reqout', '-']);
+      const path = encodeURIComponent(der.toString('base64'));
+      const response = await fetch(`http://127.0.0.1:${port}/ocsp/${path}`);
+      assert.equal(response.headers.get('content-type'), 'application/ocsp-response');
+      assert.match(response.headers.get('cache-control') ?? '', /max-age=\d+, public, no-transform, must-revalidate/);
+    });
+
+    it('tells what it has answered', async () => {
+      const { message = {} as Message } = await flow.send('va', { payload: '' });
+      const { ocspGood, ocspRevoked, ocspErrors } = message['payload'] as Record<string, number>;
+      assert.deepEqual({ ocspGood, ocspRevoked, ocspErrors }, { ocspGood: 3, ocspRevoked: 2, ocspErrors: 1 });
+    });
+
+    it('has nothing but OCSP where nothing else is ticked', async () => {
+      assert.equal((await fetch(`http://127.0.0.1:${port}/crls/search.cgi?name=x`)).status, 404);
+    });
   });
-
-  after(async () => {
-    await flow?.close();
-    rmSync(folder, { recursive: true, force: true });
-  });
-
-  const publish = async (object: object): Promise<void> => {
-    const [item] = readCertificateInput({ certificate: user.certificatePem, ...object }, Date.now());
-    assert.ok(item !== undefined && 'row' in item);
-    const store = (flow.node('store') as CertificateStoreNode).store();
-    assert.equal((await store.writeRows([encodeRow(item.row)], ALL_CAS)).verdicts, 's');
-  };
-  /** What OpenSSL makes of the answer; it verifies the signature. */
-  const ask = async (path: string): Promise<string> => {
-    const parameters = ['ocsp', '-issuer', caFile, '-cert', userFile, '-CAfile', caFile];
-    const url = ['-url', `http://127.0.0.1:${port}${path}`];
-    const result = await run('openssl', [...parameters, ...url], { timeout: 10_000 }).catch((error) => error);
-    return `${result.stdout}${result.stderr}`;
-  };
-
-  it('says tryLater as long as its binding has no certificate', async () => {
-    assert.match(await ask('/ocsp'), /trylater/i);
-  });
-
-  it('answers with the certificate that the binding was given, at each of its paths', async () => {
-    await publish({});
-    const binding = (flow.node('signer') as OcspKeyBindingNode).binding();
-    const { certificateRequest } = await binding.request(true);
-    assert.equal(await binding.importCertificate([certify(ca, certificateRequest)]), true);
-    for (const path of ['/ocsp', '/ejbca/publicweb/status/ocsp', '/']) {
-      assert.match(await ask(path), /: good[\s\S]*Response verify OK/, path);
-    }
-  });
-
-  it('shows a revocation in the next answer, with its reason', async () => {
-    await publish({ status: 'revoked', revocationReason: 'keyCompromise' });
-    assert.match(await ask('/ocsp'), /: revoked[\s\S]*keyCompromise/);
-  });
-
-  it('answers a GET, which caches may keep', async () => {
-    const der = execFileSync('openssl', ['ocsp', '-issuer', caFile, '-cert', userFile, '-no_nonce', '-reqout', '-']);
-    const path = encodeURIComponent(der.toString('base64'));
-    const response = await fetch(`http://127.0.0.1:${port}/ocsp/${path}`);
-    assert.equal(response.headers.get('content-type'), 'application/ocsp-response');
-    assert.match(response.headers.get('cache-control') ?? '', /max-age=\d+, public, no-transform, must-revalidate/);
-  });
-
-  it('tells what it has answered', async () => {
-    const { message = {} as Message } = await flow.send('va', { payload: '' });
-    const { ocspGood, ocspRevoked, ocspErrors } = message['payload'] as Record<string, number>;
-    assert.deepEqual({ ocspGood, ocspRevoked, ocspErrors }, { ocspGood: 3, ocspRevoked: 2, ocspErrors: 1 });
-  });
-
-  it('has nothing but OCSP where nothing else is ticked', async () => {
-    assert.equal((await fetch(`http://127.0.0.1:${port}/crls/search.cgi?name=x`)).status, 404);
-  });
-});
+}
