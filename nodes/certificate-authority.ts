@@ -20,6 +20,8 @@ interface CertificateAuthorityDef extends NodeDef {
   readonly keyFile: string;
   readonly subject: string;
   readonly validityDays: number | string;
+  /** Flows from before there was a choice have none: 365. */
+  readonly endEntityDays?: number | string;
   readonly url: string;
   readonly authenticator: string;
   readonly caName: string;
@@ -82,6 +84,7 @@ function localAuthority(config: CertificateAuthorityDef, passphrase: string): Lo
     source: sourceOf(config, passphrase),
     subjectTemplate: config.subject.trim() || '{{{subjectDN}}}',
     validityMs: numberField(config.validityDays, 'Validity', { min: 1, max: 3_650 }) * DAY_MS,
+    endEntityValidityMs: numberField(config.endEntityDays ?? 365, 'End entities', { min: 1, max: 3_650 }) * DAY_MS,
   });
 }
 

@@ -29,22 +29,27 @@ function authenticatorFor(reason) {
   }, reason);
 }
 
+/** Nodes from before there was a field have what was the only way then. */
+function fillMissing(node, values) {
+  for (const [property, value] of Object.entries(values)) {
+    if (node[property] === undefined) $(`#node-config-input-${property}`).val(value);
+  }
+}
+
 /** Shows the fields that go with a choice; what is needed depends on it, so all of them are judged again. */
 function prepareChoice(select) {
   showWhen(select);
   select.on('change', () => $('.peer-form [class*="peer-when-"] :input').trigger('change'));
 }
 
-function prepareAuthority() {
+function prepareAuthority(node) {
+  fillMissing(node, { endEntityDays: '365' });
   prepareChoice($('#node-config-input-kind'));
 }
 
 /** A served CA: a file or a pasted certificate; both write to `value`. */
 function prepareBinding(node) {
-  // Bindings from before there was a choice have their keys in a file.
-  for (const [property, value] of Object.entries({ tokenType: 'pkcs12', slotBy: 'label' })) {
-    if (node[property] === undefined) $(`#node-config-input-${property}`).val(value);
-  }
+  fillMissing(node, { tokenType: 'pkcs12', slotBy: 'label' });
   prepareChoice($('#node-config-input-tokenType'));
   const options = ['file', 'pasted'].map((source) => [source, node._(`ocsp-keybinding.ca.${source}`)]);
   const fields = [

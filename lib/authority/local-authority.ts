@@ -25,8 +25,8 @@ export interface LocalAuthorityOptions {
   readonly subjectTemplate: string;
   /** Of OCSP signers. */
   readonly validityMs: number;
-  /** Of end entities. Default 365 days. */
-  readonly endEntityValidityMs?: number;
+  /** Of end entities. */
+  readonly endEntityValidityMs: number;
   /** How far notBefore lies back, for clocks that go slow; at most a day. Default 600000. */
   readonly backdateMs?: number;
   readonly now?: () => number;
@@ -34,7 +34,6 @@ export interface LocalAuthorityOptions {
 
 const DAY_MS = 86_400_000;
 const BACKDATE_MS = 600_000;
-const END_ENTITY_MS = 365 * DAY_MS;
 const MIN_RSA_BITS = 2_048;
 /** id-pkix-ocsp-nocheck, NULL (RFC 6960 4.2.2.2.1). */
 const NO_CHECK = extension('1.3.6.1.5.5.7.48.1.5', false, nullValue());
@@ -54,7 +53,6 @@ export class LocalAuthority implements CertificateAuthority {
   constructor(options: LocalAuthorityOptions) {
     this.#options = {
       backdateMs: BACKDATE_MS,
-      endEntityValidityMs: END_ENTITY_MS,
       now: Date.now,
       ...options,
     };

@@ -156,6 +156,7 @@ export function authorityNode(id: string, fields: Fields): FlowNode {
     keyFile: '',
     subject: '',
     validityDays: 14,
+    endEntityDays: 365,
     url: '',
     authenticator: '',
     caName: '',

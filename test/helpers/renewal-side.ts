@@ -27,6 +27,7 @@ const authority = new LocalAuthority({
   source: { kind: 'pem', certificate: ca, key: caKey, passphrase: '' },
   subjectTemplate: '{{{subjectDN}}}',
   validityMs: 86_400_000,
+  endEntityValidityMs: 365 * 86_400_000,
 });
 const stop = (step: string): void => {
   if (step !== stopAt) return;

@@ -27,6 +27,7 @@ describe('local CA', () => {
       source: identitySource(ca),
       subjectTemplate: '{{{subjectDN}}}',
       validityMs: 7 * DAY_MS,
+      endEntityValidityMs: 365 * DAY_MS,
       ...options,
     });
 

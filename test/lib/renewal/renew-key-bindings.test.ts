@@ -43,6 +43,7 @@ describe('renewal of key bindings', () => {
     source: identitySource(ca),
     subjectTemplate: '{{{subjectDN}}}',
     validityMs: 7 * DAY_MS,
+    endEntityValidityMs: 365 * 86_400_000,
   });
   let folder: string;
   let bindings: KeyBinding[];

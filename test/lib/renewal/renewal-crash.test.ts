@@ -41,6 +41,7 @@ describe('renewal whose CA is killed', () => {
       source: identitySource(ca),
       subjectTemplate: '{{{subjectDN}}}',
       validityMs: 86_400_000,
+      endEntityValidityMs: 365 * 86_400_000,
     });
     const task = { client: peers.client, peer: 'VA', authority, newKeyPair: true, onProgress: () => undefined };
     const { failure } = await renewKeyBindings(task, { names: ['ocsp 1'] }, new AbortController().signal);
