@@ -89,6 +89,6 @@ export class Pkcs11Token implements CryptoToken {
     const fingerprint = keyFingerprintOf(publicKey);
     this.#ids.set(fingerprint, key.id);
     const sign = (data: Uint8Array) => this.#thread.call('sign', this.#options.slot, key, data);
-    return [fingerprint, { publicKey, sign, signAtOnce: undefined }];
+    return [fingerprint, { publicKey, sign }];
   }
 }

@@ -1,8 +1,8 @@
 /**
  * Signs answers with the key of a binding.
  *
- * Keys of this process that sign in microseconds sign at once, as many as fit into one turn of the event loop; all
- * others, and the rest, elsewhere: in the threads of libuv, or in the device that holds the key.
+ * Nothing is signed on the event loop: keys of this process sign in the threads of libuv, others in their device.
+ * Even with P-256 that gives more answers a second than signing at once.
  */
 import { hash, X509Certificate } from 'node:crypto';
 import { PeerError } from '../errors.ts';
@@ -10,7 +10,6 @@ import type { OcspProperties, OcspSigner } from '../keybinding/ocsp-signer.ts';
 import { readCertificate } from '../x509/certificate.ts';
 import { publicKeyBits } from '../x509/public-key-bits.ts';
 import { signatureAlgorithmOf } from '../x509/signature-algorithm.ts';
-import type { SigningKey } from '../x509/signing-key.ts';
 import {
   certificatesField,
   type ResponseData,
@@ -19,8 +18,6 @@ import {
   writeResponseData,
 } from './ocsp-response.ts';
 
-/** A signature of a fast key takes 20 to 60 microseconds; when more come at once, other cores may help. */
-const MAX_SIGNATURES_PER_TURN = 4;
 /** Signatures waiting for a thread; at 5 ms each, as RSA-4096 takes, the last one waits about a second. */
 const MAX_WAITING = 1_000;
 
@@ -31,8 +28,6 @@ export interface PreparedSigner {
   readonly responderId: Uint8Array;
   readonly certificates: Uint8Array;
   readonly algorithm: Uint8Array;
-  /** Signs at once; undefined where that would take too long. */
-  readonly signAtOnce: SigningKey['signAtOnce'];
   /** Epoch milliseconds; the last moment at which the signing certificate is valid. */
   readonly expireDate: number;
 }
@@ -58,7 +53,6 @@ export function prepareSigner(signer: OcspSigner, properties: OcspProperties): P
     responderId: responderId(by),
     certificates: certificatesField(certificatesOf(signer, properties)),
     algorithm: signatureAlgorithmOf(signer.key.publicKey).identifier,
-    signAtOnce: isFast(signer.key) ? signer.key.signAtOnce : undefined,
     expireDate,
   };
   prepared.set(signer, made);
@@ -81,47 +75,25 @@ function certificatesOf({ certificate, chain }: OcspSigner, properties: OcspProp
   return [certificate, ...chain.filter((each) => !readCertificate(each).selfIssued)];
 }
 
-function isFast({ publicKey }: SigningKey): boolean {
-  const { asymmetricKeyType, asymmetricKeyDetails } = publicKey;
-  return asymmetricKeyType === 'ed25519' || asymmetricKeyDetails?.namedCurve === 'prime256v1';
-}
-
-/** Signs for all bindings of a responder, and keeps the event loop free. */
+/** Signs for all bindings of a responder. */
 export class AnswerSigner {
-  #inTurn = 0;
   #waiting = 0;
 
   /**
    * The whole response, DER.
    *
-   * @throws PeerError ERR_OVERLOADED when too many signatures wait
+   * @throws PeerError ERR_OVERLOADED when too many signatures wait; what the key throws
    */
-  sign(by: PreparedSigner, data: ResponseData): Uint8Array | Promise<Uint8Array> {
-    const bytes = writeResponseData(data);
-    if (by.signAtOnce !== undefined && this.#inTurn < MAX_SIGNATURES_PER_TURN) {
-      this.#countTurn();
-      return writeResponse(bytes, by.algorithm, by.signAtOnce(bytes), by.certificates);
-    }
-    return this.#signLater(by, bytes);
-  }
-
-  async #signLater(by: PreparedSigner, bytes: Uint8Array): Promise<Uint8Array> {
+  async sign(by: PreparedSigner, data: ResponseData): Promise<Uint8Array> {
     if (this.#waiting >= MAX_WAITING) {
       throw new PeerError('ERR_OVERLOADED', `${MAX_WAITING} OCSP answers wait for their signature`);
     }
+    const bytes = writeResponseData(data);
     this.#waiting += 1;
     try {
       return writeResponse(bytes, by.algorithm, await by.signer.key.sign(bytes), by.certificates);
     } finally {
       this.#waiting -= 1;
     }
-  }
-
-  #countTurn(): void {
-    this.#inTurn += 1;
-    if (this.#inTurn > 1) return;
-    setImmediate(() => {
-      this.#inTurn = 0;
-    });
   }
 }

@@ -115,13 +115,14 @@ export class AnswerSource {
   #findOne(task: Task, question: Question, restarts: number): Outcome | Promise<Outcome> {
     const { changes } = this.#options.store;
     const entry = this.#entryOf(task, question);
-    if (entry !== undefined && changes !== undefined && entry.changes === changes) {
-      return isUsable(entry, task) ? reused(task, entry) : this.#signOne(task, question, entry, restarts);
-    }
-    if (task.nonce !== undefined) return this.#askOne(task, question, restarts);
+    const known = changes !== undefined && entry?.changes === changes ? entry : undefined;
+    if (known !== undefined && isUsable(known, task)) return reused(task, known);
+    const find = (): Promise<Outcome> =>
+      known === undefined ? this.#askOne(task, question, restarts) : this.#signOne(task, question, known, restarts);
+    if (task.nonce !== undefined) return find();
     const flight = this.#flights.get(question.key);
     if (flight?.by === task.by && changes !== undefined && flight.changes === changes) return flight.outcome;
-    return this.#fly(question.key, { changes, by: task.by, outcome: this.#askOne(task, question, restarts) });
+    return this.#fly(question.key, { changes, by: task.by, outcome: find() });
   }
 
   /** The same question, asked again before the answer is there, waits for the same answer. */
@@ -162,19 +163,16 @@ export class AnswerSource {
     return row === undefined ? certStatusOfAbsent(ca.binding.properties.nonExisting) : certStatusOf(row);
   }
 
-  #signOne(
+  async #signOne(
     task: Task,
     question: Question,
     { status, changes }: Pick<CacheEntry, 'status' | 'changes'>,
     restarts: number,
-  ): Outcome | Promise<Outcome> {
-    const keep = (answer: OcspAnswer): Outcome => {
-      this.#keep(task, question, { status, changes, answer });
-      return outcomeOf(task, answer, [status]);
-    };
-    const signed = this.#sign(task, [status]);
-    if (!(signed instanceof Promise)) return keep(signed);
-    return signed.then((answer) => (this.#isCurrent(task) ? keep(answer) : this.#again(task, restarts)));
+  ): Promise<Outcome> {
+    const answer = await this.#sign(task, [status]);
+    if (!this.#isCurrent(task)) return this.#again(task, restarts);
+    this.#keep(task, question, { status, changes, answer });
+    return outcomeOf(task, answer, [status]);
   }
 
   /** What was said to one client alone leaves the answer for the others where it is. */
@@ -205,18 +203,15 @@ export class AnswerSource {
     return this.#isCurrent(task) ? outcomeOf(task, answer, said) : this.#again(task, restarts);
   }
 
-  #sign(task: Task, said: readonly CertStatus[]): OcspAnswer | Promise<OcspAnswer> {
+  async #sign(task: Task, said: readonly CertStatus[]): Promise<OcspAnswer> {
     const data = responseDataOf(task, this.#options.clock(), said);
     this.#options.onSigned();
-    const finish = (der: Uint8Array): OcspAnswer => {
-      const { producedAt: thisUpdate, nextUpdate } = data;
-      const { maxAgeMs } = task.by.properties;
-      const isShared = task.nonce === undefined;
-      const caching = isShared ? cachingOf(der, { thisUpdate, nextUpdate, maxAgeMs }) : undefined;
-      return { status: 'successful', der, caching };
-    };
-    const der = this.#signer.sign(task.by, data);
-    return der instanceof Promise ? der.then(finish) : finish(der);
+    const der = await this.#signer.sign(task.by, data);
+    const { producedAt: thisUpdate, nextUpdate } = data;
+    const { maxAgeMs } = task.by.properties;
+    const isShared = task.nonce === undefined;
+    const caching = isShared ? cachingOf(der, { thisUpdate, nextUpdate, maxAgeMs }) : undefined;
+    return { status: 'successful', der, caching };
   }
 
   /** Whether the signer of this task still signs: no answer of an old one leaves after the switch. */

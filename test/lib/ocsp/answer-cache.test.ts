@@ -34,6 +34,15 @@ describe('Cached OCSP answers', () => {
     assert.equal(signed(), 1);
   });
 
+  it('are signed once for all, too, when half of their validity is over', async () => {
+    await side.publish(row(1));
+    await side.ask(requestOf('1001'));
+    side.time.now += 5 * HOUR;
+    const answers = await Promise.all(Array.from({ length: 100 }, () => side.ask(requestOf('1001'))));
+    assert.ok(answers.every((answer) => answer.equals(answers[0] ?? Buffer.alloc(0))));
+    assert.equal(signed(), 2);
+  });
+
   it('show a publish in the next answer, 500 times', async () => {
     for (let i = 1; i <= 500; i++) {
       const state = i % 2 === 0 ? {} : ON_HOLD;
