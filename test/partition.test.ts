@@ -23,6 +23,8 @@ const ROWS = 1_000;
 const TIMEOUT_MS = 2_000;
 const MAX_BACK_OFF_MS = 1_000;
 const FIRST_SUCCESS_MS = 15_000;
+/** How long is looked on before anything fails. */
+const CLEAN_MS = 1_500;
 const DRAIN_MS = 30_000;
 /** What a pool keeps. */
 const MAX_CONNECTIONS = 10;
@@ -150,20 +152,30 @@ describe(`publishing over a network that fails${reason === undefined ? '' : ` ($
     readonly fail: (sides: Sides) => Promise<void>;
     readonly heal: (sides: Sides) => Promise<Sides>;
   }[] = [
-    ...(['both', 'replies', 'reset', 'packets'] as const).map((where) => ({
+    ...(['both', 'replies', 'reset', 'one in ten', 'three in ten'] as const).map((where) => ({
       what: {
         both: 'both directions are cut',
         replies: 'requests are done and their replies are lost',
         reset: 'connections are reset',
-        packets: 'three packets of ten are lost',
+        'one in ten': 'one packet of ten is lost',
+        'three in ten': 'three packets of ten are lost',
       }[where],
-      isPartial: where === 'packets',
+      isPartial: where.endsWith('ten'),
       fail: async () => network.cut(where),
       heal: async (sides: Sides) => {
         network.heal();
         return sides;
       },
     })),
+    {
+      what: 'the line is slow, 256 kbit a second',
+      isPartial: true,
+      fail: async () => network.slow(256),
+      heal: async (sides) => {
+        network.quicken();
+        return sides;
+      },
+    },
     {
       what: 'the VA loses its wire and its power, so that connections are half open',
       fail: async ({ va }) => {
@@ -182,9 +194,12 @@ describe(`publishing over a network that fails${reason === undefined ? '' : ` ($
       const sides = await startBoth(String(number));
       const { journal, stored, count, stop } = publishUntilStopped(sides);
       await waitFor({ look: () => stored.length > 50 || undefined, what: 'rows stored', timeoutMs: 10_000 });
+      await delay(CLEAN_MS);
+      const clean = stored.filter((each) => each > performance.now() - CLEAN_MS).length;
       await fail(sides);
       await delay(PARTITION_MS);
       const storedWhile = stored.filter((each) => each > performance.now() - PARTITION_MS / 2).length;
+      const share = (2 * storedWhile * CLEAN_MS) / (PARTITION_MS * Math.max(1, clean));
       if (!isPartial) assert.equal(storedWhile, 0, 'the network had not failed');
       const unheard = await journal.doneUnheard(sides.files.va);
       if (what.includes('requests are done')) assert.ok(unheard > 0, 'no reply was lost');
@@ -193,6 +208,7 @@ describe(`publishing over a network that fails${reason === undefined ? '' : ` ($
       await stop();
       await finish(healed, journal);
       const facts = [`${count()} messages`, `${unheard} rows done unheard`, `first success after ${tookMs} ms`];
+      if (isPartial) facts.push(`${Math.round(100 * share)} % of what is stored without failure`);
       console.log(`      ${facts.join(', ')}`);
     });
   }

@@ -31,7 +31,7 @@ export interface DrainerOptions {
   readonly store: Pick<PublisherQueueStore, 'dueMarks' | 'settleMarks'>;
   readonly group: PeerGroup;
   readonly sender: MarkSender;
-  /** Longest wait before the peer is tried again, with one mark, milliseconds. Default 5000. */
+  /** Longest wait before the peer is tried again, with one mark, milliseconds. Default 3000. */
   readonly maxBackOffMs?: number;
   /** Gives 0 to 1. */
   readonly random?: () => number;
@@ -73,7 +73,7 @@ export class QueueDrainer {
   #lastFailure: DrainFailure | undefined;
 
   constructor(options: DrainerOptions) {
-    this.#options = { maxBackOffMs: 5_000, random: Math.random, onChange: () => undefined, ...options };
+    this.#options = { maxBackOffMs: 3_000, random: Math.random, onChange: () => undefined, ...options };
     this.#limit = options.sender.maxMarks;
     this.#done = this.#run();
   }

@@ -10,19 +10,24 @@ export const HOSTS = { ca: '10.99.0.1', va: '10.99.0.2' } as const;
 
 export type Host = keyof typeof HOSTS;
 
-/** What fails: both ways; what the VA sends; every connection is reset; three packets of ten, both ways. */
-export type Cut = 'both' | 'replies' | 'reset' | 'packets';
+/** What fails: both ways; what the VA sends; every connection is reset; one or three packets of ten, both ways. */
+export type Cut = 'both' | 'replies' | 'reset' | 'one in ten' | 'three in ten';
 
 const INPUT = 'add chain ip peers in { type filter hook input priority 0; policy drop; }';
 const OUTPUT = 'add chain ip peers out { type filter hook output priority 0; policy drop; }';
 const [PASSING_IN, PASSING_OUT] = [INPUT.replace('drop', 'accept'), OUTPUT.replace('drop', 'accept')];
-const THREE_OF_TEN = 'numgen random mod 100 < 30 drop';
+const losing = (percent: number): readonly string[] => [
+  PASSING_IN,
+  PASSING_OUT,
+  ...['in', 'out'].map((chain) => `add rule ip peers ${chain} numgen random mod 100 < ${percent} drop`),
+];
 /** What the firewall of the VA is told. */
 const RULES: Readonly<Record<Cut, readonly string[]>> = {
   both: [INPUT, OUTPUT],
   replies: [OUTPUT],
   reset: [PASSING_IN, 'add rule ip peers in meta l4proto tcp reject with tcp reset'],
-  packets: [PASSING_IN, PASSING_OUT, ...['in', 'out'].map((chain) => `add rule ip peers ${chain} ${THREE_OF_TEN}`)],
+  'one in ten': losing(10),
+  'three in ten': losing(30),
 };
 const FOLDERS = ['/usr/sbin', '/sbin', '/usr/bin', '/bin'];
 const TIMEOUT_MS = 5_000;
@@ -30,7 +35,7 @@ const TIMEOUT_MS = 5_000;
 /** Why there can be no network here; undefined = there can. */
 export function whyNoNetwork(): string | undefined {
   if (process.getuid?.() !== 0) return 'skipped: needs root';
-  const missing = ['ip', 'nft'].find((name) => !FOLDERS.some((folder) => existsSync(`${folder}/${name}`)));
+  const missing = ['ip', 'nft', 'tc'].find((name) => !FOLDERS.some((folder) => existsSync(`${folder}/${name}`)));
   if (missing !== undefined) return `skipped: no program ${missing}`;
   try {
     createNetwork().remove();
@@ -80,6 +85,15 @@ export function createNetwork() {
       for (const line of ['add table ip peers', ...RULES[where]]) inside('va', 'nft', line);
     },
     heal: (): void => void inside('va', 'nft', 'flush', 'ruleset'),
+    /** From now on the wire carries so many kilobits a second, both ways. */
+    slow(kilobits: number): void {
+      const limits = ['rate', `${kilobits}kbit`, 'burst', '16kb', 'latency', '400ms'];
+      for (const host of ['ca', 'va'] as const)
+        inside(host, 'tc', 'qdisc', 'add', 'dev', 'wire', 'root', 'tbf', ...limits);
+    },
+    quicken(): void {
+      for (const host of ['ca', 'va'] as const) inside(host, 'tc', 'qdisc', 'delete', 'dev', 'wire', 'root');
+    },
     /** Takes the wire away, and the addresses with it. */
     unplug: (): void => void run('ip', '-n', space('va'), 'link', 'delete', 'wire'),
     /** A new wire with the old addresses. */
