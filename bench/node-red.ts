@@ -37,6 +37,7 @@ export async function startFlow(nodes: readonly FlowNode[]): Promise<(id: string
     httpNodeRoot: false,
     credentialSecret: false,
     telemetry: { enabled: false },
+    peerSystems: { incoming: true },
     logging: { console: { level: 'error' } },
   });
   await RED.start();

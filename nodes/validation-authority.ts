@@ -4,7 +4,9 @@
 import type { Node, NodeAPI, NodeDef } from 'node-red';
 import { PeerError, toPeerError } from '../lib/errors.ts';
 import type { KeyBinding } from '../lib/keybinding/key-binding.ts';
+import type { ManagedKeyBinding } from '../lib/keybinding/offline-key-binding.ts';
 import { OcspResponder } from '../lib/ocsp/ocsp-responder.ts';
+import type { ValidationAuthorityFacts } from '../lib/overview/public-row.ts';
 import { AnswerCounts } from '../lib/validation-authority/answer-counts.ts';
 import { ocspFaces, ocspNumbers } from '../lib/validation-authority/ocsp-face.ts';
 import { type Face, PublicServer } from '../lib/validation-authority/public-server.ts';
@@ -25,6 +27,11 @@ interface ValidationAuthorityDef extends NodeDef {
   readonly keyBindings?: readonly string[];
 }
 
+/** What the overview uses of the node. */
+export interface ValidationAuthorityNode extends Node {
+  overviewFacts(): ValidationAuthorityFacts;
+}
+
 const TELL_INTERVAL_MS = 1_000;
 
 export default function (RED: NodeAPI): void {
@@ -32,6 +39,18 @@ export default function (RED: NodeAPI): void {
     RED.nodes.createNode(this, config);
     const counts = new AnswerCounts();
     let opened: Opened | undefined;
+    let failure = '';
+    Object.assign(this, {
+      overviewFacts: (): ValidationAuthorityFacts => ({
+        id: this.id,
+        name: this.name || `${config.host || '*'}:${config.port}`,
+        port: opened?.server.port,
+        error: failure,
+        answers: counts.numbers(),
+        ocsp: opened?.responder && ocspNumbers(opened.responder),
+        keyBindings: managedBindings(RED, config).map((binding) => binding.facts()),
+      }),
+    });
     const numbers = () => ({ ...counts.take(), ...(opened?.responder && ocspNumbers(opened.responder)) });
     const onAnswer: OnAnswer = (path, status, error) => {
       counts.add(status);
@@ -48,6 +67,7 @@ export default function (RED: NodeAPI): void {
       open().catch((cause: unknown) => {
         const error = toPeerError(cause);
         opened = undefined;
+        failure = error.message;
         showError(this, error);
         this.error(error, {});
       });
@@ -90,6 +110,11 @@ function openBindings(RED: NodeAPI, { keyBindings = [] }: ValidationAuthorityDef
     if (!isSame) last = found;
     return last;
   };
+}
+
+/** Those that are chosen, open or not. */
+function managedBindings(RED: NodeAPI, { keyBindings = [] }: ValidationAuthorityDef): readonly ManagedKeyBinding[] {
+  return keyBindings.flatMap((id) => (RED.nodes.getNode(id) as OcspKeyBindingNode | null)?.managed?.() ?? []);
 }
 
 function openServer(RED: NodeAPI, config: ValidationAuthorityDef, onAnswer: OnAnswer): Opened {

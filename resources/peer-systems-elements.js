@@ -116,10 +116,10 @@ export function dayOf(iso) {
   return iso === '' ? '' : new Date(iso).toLocaleDateString(RED.i18n.lang());
 }
 
-/** How urgent the end of a certificate is: '' = not, 'warning' = soon, 'error' = over. */
-export function expiryLevel(iso) {
+/** How urgent the end of a certificate is: '' = not, 'warning' = soon, 'error' = over. @param soonDays what is soon */
+export function expiryLevel(iso, soonDays = SOON_DAYS) {
   if (iso === '') return '';
   const left = Date.parse(iso) - Date.now();
   if (left < 0) return 'error';
-  return left < SOON_DAYS * DAY_MS ? 'warning' : '';
+  return left < soonDays * DAY_MS ? 'warning' : '';
 }

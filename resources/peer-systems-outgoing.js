@@ -2,6 +2,7 @@
  * Outgoing connections: a card per peer connector with its synchronisations.
  */
 
+import { showKeyBindings } from './peer-systems-bindings.js';
 import {
   button,
   dayOf,
@@ -65,7 +66,7 @@ function connectorCard(id, context) {
   const toggle = button('', 'fa-power-off', () => act(isSwitchedOff ? 'enable' : 'disable'));
   const queue = queueButtons(id, context);
   const authorise = button(text('action.authorise'), 'fa-user-plus', () => authoriseRequests(id, text));
-  const bindings = button(text('action.keyBindings'), 'fa-key', () => showKeyBindings(id, text));
+  const bindings = button(text('action.keyBindings'), 'fa-key', () => showKeyBindings(id, context));
   const buttons = element('div', { class: 'peer-buttons' }, [
     ...[ping, reset, toggle, bindings, authorise],
     ...queue.elements,
@@ -122,15 +123,6 @@ function showQueue(id, text) {
   return showList(`connectors/${encodeURIComponent(id)}/queue`, text, (mark) => {
     const cause = mark.code === '' ? '' : ` · ${mark.code}: ${mark.detail}`;
     return `${text(`mark.${mark.state}`)} · ${mark.kind} ${mark.fingerprint} · ${timeOf(mark.addedAt)}${cause}`;
-  });
-}
-
-/** The OCSP key bindings that the peer lets this side see. */
-function showKeyBindings(id, text) {
-  return showList(`connectors/${encodeURIComponent(id)}/key-bindings`, text, (binding) => {
-    const { name, status, operational, keyAlgorithm, serialNumber, expires } = binding;
-    const until = expires === '' ? '' : ` · ${serialNumber} · ${text('until', { day: dayOf(expires) })}`;
-    return `${name} · ${operational} (${status}) · ${keyAlgorithm}${until}`;
   });
 }
 

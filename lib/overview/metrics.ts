@@ -5,6 +5,7 @@ import { Gauge, Registry } from 'prom-client';
 import type { EndpointRow } from './incoming-row.ts';
 import type { OutgoingRow } from './outgoing-row.ts';
 import type { Overview } from './overview.ts';
+import type { KeyBindingRow, ValidationAuthorityRow } from './public-row.ts';
 import type { SyncRow } from './sync-row.ts';
 
 interface Metric<R> {
@@ -109,14 +110,58 @@ const ENDPOINTS: readonly Metric<EndpointRow>[] = [
   },
 ];
 
+const VALIDATION_AUTHORITIES: readonly Metric<ValidationAuthorityRow>[] = [
+  {
+    name: 'peer_va_listening',
+    help: '1 while the validation authority listens',
+    value: ({ state }) => toNumber(state === 'listening'),
+  },
+  { name: 'peer_va_answers', help: 'Answers to the public since it began', value: ({ answers }) => answers },
+  { name: 'peer_va_answers_failed', help: 'Answers that this side failed to give', value: ({ failed }) => failed },
+  { name: 'peer_ocsp_requests', help: 'OCSP requests since it began', value: ocsp(({ ocspRequests }) => ocspRequests) },
+  { name: 'peer_ocsp_errors', help: 'OCSP requests without an answer', value: ocsp(({ ocspErrors }) => ocspErrors) },
+  {
+    name: 'peer_ocsp_from_cache',
+    help: 'OCSP answers that were signed before',
+    value: ocsp(({ ocspFromCache }) => ocspFromCache),
+  },
+  { name: 'peer_ocsp_signed', help: 'OCSP answers that were signed', value: ocsp(({ ocspSigned }) => ocspSigned) },
+];
+
+const KEY_BINDINGS: readonly Metric<KeyBindingRow>[] = [
+  {
+    name: 'peer_key_binding_online',
+    help: '1 while the key binding signs',
+    value: ({ operational }) => toNumber(operational === 'online'),
+  },
+  {
+    name: 'peer_key_binding_expiry_timestamp_seconds',
+    help: 'When the certificate of the key binding expires',
+    value: ({ expires }) => seconds(expires),
+  },
+];
+
+/** Not told by one that serves no OCSP. */
+function ocsp(count: (row: ValidationAuthorityRow) => number) {
+  return (row: ValidationAuthorityRow): number | undefined => (row.servesOcsp ? count(row) : undefined);
+}
+
+const FAMILIES = [OUTGOING, SYNCS, ENDPOINTS, VALIDATION_AUTHORITIES, KEY_BINDINGS] as const;
+
 /** Names of all metrics, in the order of the text. */
-export const METRIC_NAMES: readonly string[] = [...OUTGOING, ...SYNCS, ...ENDPOINTS].map(({ name }) => name);
+export const METRIC_NAMES: readonly string[] = FAMILIES.flatMap((family) => family.map(({ name }) => name));
 
 /** Content type of the text. */
 export const METRICS_TYPE: string = Registry.PROMETHEUS_CONTENT_TYPE;
 
 /** The text. */
-export function renderMetrics({ outgoing, syncs, endpoints }: Overview): Promise<string> {
+export function renderMetrics({
+  outgoing,
+  syncs,
+  endpoints,
+  validationAuthorities,
+  keyBindings,
+}: Overview): Promise<string> {
   const registry = new Registry();
   const names = new Map(outgoing.map(({ id, name }) => [id, name]));
   add(registry, OUTGOING, { labels: ['connector', 'id'], rows: outgoing, labelsOf: ({ name, id }) => [name, id] });
@@ -126,6 +171,16 @@ export function renderMetrics({ outgoing, syncs, endpoints }: Overview): Promise
     labelsOf: ({ connectorId, name, id }) => [names.get(connectorId) ?? '', name, id],
   });
   add(registry, ENDPOINTS, { labels: ['endpoint', 'id'], rows: endpoints, labelsOf: ({ name, id }) => [name, id] });
+  add(registry, VALIDATION_AUTHORITIES, {
+    labels: ['validation_authority', 'id'],
+    rows: validationAuthorities,
+    labelsOf: ({ name, id }) => [name, id],
+  });
+  add(registry, KEY_BINDINGS, {
+    labels: ['validation_authority', 'key_binding'],
+    rows: keyBindings,
+    labelsOf: ({ validationAuthority, name }) => [validationAuthority, name],
+  });
   return registry.metrics();
 }
 

@@ -33,6 +33,11 @@ export class AnswerCounts {
 
   take(): AnswerNumbers {
     this.#told = this.#numbers.answers;
+    return this.numbers();
+  }
+
+  /** The same, and they stay news. */
+  numbers(): AnswerNumbers {
     return { ...this.#numbers };
   }
 }

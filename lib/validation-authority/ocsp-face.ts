@@ -31,7 +31,20 @@ function answering(handler: OcspHandler): Face['handle'] {
 }
 
 /** Counters of a responder in one flat object, for dashboards. All since it began. */
-export function ocspNumbers(responder: OcspResponder) {
+export interface OcspNumbers {
+  readonly ocspRequests: number;
+  /** Certificates called so; a request may ask about several. */
+  readonly ocspGood: number;
+  readonly ocspRevoked: number;
+  readonly ocspUnknown: number;
+  /** Requests without an answer. */
+  readonly ocspErrors: number;
+  readonly ocspFromCache: number;
+  readonly ocspSigned: number;
+}
+
+/** As they are now. */
+export function ocspNumbers(responder: OcspResponder): OcspNumbers {
   const { requests, good, revoked, unknown, errors, cacheHits, signed } = responder.counters();
   return {
     ocspRequests: requests,

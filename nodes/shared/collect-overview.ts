@@ -6,6 +6,7 @@ import { type Overview, type OverviewFacts, toOverview } from '../../lib/overvie
 import type { PeerConnectorNode } from '../peer-connector.ts';
 import type { PeerEndpointNode } from '../peer-endpoint.ts';
 import type { SyncNode } from '../sync.ts';
+import type { ValidationAuthorityNode } from '../validation-authority.ts';
 
 /** A node of a type that takes part in the overview. */
 export interface OverviewNodes {
@@ -19,10 +20,12 @@ export function collectOverview(RED: NodeAPI): Overview {
   const connectors: PeerConnectorNode[] = [];
   const endpoints: PeerEndpointNode[] = [];
   const syncs: SyncNode[] = [];
+  const validationAuthorities: ValidationAuthorityNode[] = [];
   const lists: Readonly<Record<string, Node[]>> = {
     'peer-connector': connectors,
     'peer-endpoint': endpoints,
     'peer-sync': syncs,
+    'peer-validation-authority': validationAuthorities,
   };
   RED.nodes.eachNode(({ id, type }) => {
     const list = Object.hasOwn(lists, type) ? lists[type] : undefined;
@@ -35,6 +38,7 @@ export function collectOverview(RED: NodeAPI): Overview {
     connectors: connectors.map((node) => node.overviewFacts()),
     endpoints: endpoints.map((node) => node.overviewFacts()),
     syncs: syncs.map((node) => node.overviewFacts()),
+    validationAuthorities: validationAuthorities.map((node) => node.overviewFacts()),
   };
   return toOverview(facts);
 }

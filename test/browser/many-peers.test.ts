@@ -36,7 +36,9 @@ describe(`sidebar tab with ${PEERS} peers${NO_BROWSER === undefined ? '' : ` (${
     const connectors = Array.from({ length: CONNECTORS }, (_, i) =>
       connector(`va-${i}`, { name: i === 0 ? HOSTILE : `VA ${i}` }),
     );
-    log.update(toOverview({ connectors, syncs: [], endpoints: [endpoint('endpoint', peers)] }));
+    log.update(
+      toOverview({ connectors, syncs: [], endpoints: [endpoint('endpoint', peers)], validationAuthorities: [] }),
+    );
     const switches = { outgoing: true, incoming: true, disabledConnectors: [] };
     return JSON.stringify({ ...log.since(since), switches, hasAdminAuth: true });
   };

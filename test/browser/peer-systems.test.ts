@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import type { Page } from 'playwright-core';
 import { WorkerStore } from '../../lib/store/worker-store.ts';
 import { ALL_CAS } from '../../lib/x509/ca-scope.ts';
-import { type Editor, NO_BROWSER, openBrowser, openEditor } from '../helpers/editor-browser.ts';
+import { type Editor, NO_BROWSER, openBrowser, openEditor, showTab } from '../helpers/editor-browser.ts';
 import { freePort, type NodeRed, startNodeRed } from '../helpers/node-red.ts';
 import { outgoingPeer } from '../helpers/outgoing-peer.ts';
 import { authenticatorNode, connectorNode, endpointNode, flowNode, storeNode } from '../helpers/peer-flow.ts';
@@ -279,11 +279,6 @@ async function enlarge(page: Page): Promise<void> {
   await drag([box.x + box.width / 2, box.y + box.height + 6], [box.x + box.width / 2, 850]);
   await drag([box.x - 5, 600], [box.x - 190, 600]);
   await page.waitForTimeout(300);
-}
-
-async function showTab(page: Page): Promise<void> {
-  await page.evaluate(() => (globalThis as unknown as { RED: Editor }).RED.sidebar.show('peer-systems'));
-  await page.locator('.peer-systems').waitFor();
 }
 
 /** Contrast of two CSS colours (WCAG 2.2). */

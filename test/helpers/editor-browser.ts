@@ -74,6 +74,12 @@ export async function openEditor(page: Page, url: string, nodeId: string): Promi
   );
 }
 
+/** Opens the sidebar tab of this package. */
+export async function showTab(page: Page): Promise<void> {
+  await page.evaluate(() => (globalThis as unknown as { RED: Editor }).RED.sidebar.show('peer-systems'));
+  await page.locator('.peer-systems').waitFor();
+}
+
 /** What tests use of the editor. */
 export interface Editor {
   readonly nodes: { node(id: string): Record<string, unknown> | null; dirty(): boolean };

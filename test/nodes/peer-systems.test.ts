@@ -10,13 +10,14 @@ import { authenticatorNode, connectorNode, endpointNode, roleNode, storeNode } f
 import { createTestPki } from '../helpers/test-pki.ts';
 import { waitFor } from '../helpers/wait-for.ts';
 
-const READS = ['overview', 'metrics', 'syncs/x/report'];
+const READS = ['overview', 'metrics', 'syncs/x/report', 'connectors/x/key-bindings'];
 const WRITES = [
   'switches',
   'connectors/x/ping',
   'connectors/x/reset',
   'connectors/x/enable',
   'connectors/x/disable',
+  'connectors/x/key-bindings/renew',
   'syncs/x/start',
   'syncs/x/dry-run',
   'syncs/x/stop',
@@ -150,6 +151,9 @@ for (const version of [5, 4] as const) {
       const refusals: [string, string, unknown, number][] = [
         ['a connector that is not there', 'connectors/gone/ping', {}, 404],
         ['a node of another kind', 'connectors/endpoint/ping', {}, 404],
+        ['to renew where no node renews', 'connectors/connector/key-bindings/renew', { name: 'ocsp 1' }, 500],
+        ['to renew what has no name', 'connectors/connector/key-bindings/renew', {}, 400],
+        ['to renew at a connector that is not there', 'connectors/gone/key-bindings/renew', { name: 'x' }, 404],
         ['a switch that is no yes or no', 'switches', { incoming: 'yes' }, 400],
         ['to block what is no fingerprint', 'endpoints/endpoint/refuse', { peer: '<b>' }, 400],
         ['to forget nobody', 'endpoints/endpoint/forget', {}, 400],

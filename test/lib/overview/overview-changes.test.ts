@@ -5,7 +5,12 @@ import { OverviewLog } from '../../../lib/overview/overview-changes.ts';
 import { connector, endpoint, peer } from './rows.ts';
 
 const overview = (peers: readonly IncomingPeer[], name = 'va'): Overview =>
-  toOverview({ connectors: [connector('c', { name })], syncs: [], endpoints: [endpoint('e', peers)] });
+  toOverview({
+    connectors: [connector('c', { name })],
+    syncs: [],
+    endpoints: [endpoint('e', peers)],
+    validationAuthorities: [],
+  });
 
 describe('changes of the overview', () => {
   it('are everything for who has seen nothing', () => {

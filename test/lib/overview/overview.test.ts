@@ -1,18 +1,19 @@
 import assert from 'node:assert/strict';
 import { MAX_INCOMING_ROWS, type OverviewFacts, toOverview } from '../../../lib/overview/overview.ts';
 import { statusOf } from '../../../lib/publisher/publisher-status.ts';
-import { connector, endpoint, peer, progress, sync } from './rows.ts';
+import { connector, endpoint, keyBinding, peer, progress, sync, validationAuthority } from './rows.ts';
 
 const facts = (fields: Partial<OverviewFacts>): OverviewFacts => ({
   connectors: [],
   syncs: [],
   endpoints: [],
+  validationAuthorities: [],
   ...fields,
 });
 
 describe('overview', () => {
   it('is empty where nothing is configured', () => {
-    assert.deepEqual(toOverview(facts({})), { outgoing: [], syncs: [], endpoints: [], incoming: [] });
+    assert.ok(Object.values(toOverview(facts({}))).every((rows) => rows.length === 0));
   });
 
   it('shows the numbers of the pool and the last ping of a connector', () => {
@@ -131,5 +132,38 @@ describe('overview', () => {
     const { incoming } = toOverview(facts({ endpoints: [many('old', 2025), many('new', 2026)] }));
     assert.equal(incoming.length, MAX_INCOMING_ROWS);
     assert.ok(incoming.every(({ endpointId }) => endpointId === 'new'));
+  });
+
+  describe('of validation authorities', () => {
+    const ocsp = {
+      ...{ ocspRequests: 7, ocspGood: 3, ocspRevoked: 2, ocspUnknown: 1 },
+      ...{ ocspErrors: 1, ocspFromCache: 4, ocspSigned: 2 },
+    };
+
+    it('shows what each has answered, and whether it listens', () => {
+      const off = validationAuthority('b', { port: undefined, error: 'Port 80 cannot be listened on' });
+      const [on, other] = toOverview(
+        facts({ validationAuthorities: [off, validationAuthority('a', { ocsp })] }),
+      ).validationAuthorities;
+      assert.deepEqual([on?.id, on?.state, on?.port, on?.answers, on?.failed], ['a', 'listening', 8080, 9, 1]);
+      assert.deepEqual([on?.servesOcsp, on?.ocspRequests, on?.ocspFromCache], [true, 7, 4]);
+      assert.deepEqual([other?.state, other?.port, other?.error], ['off', 0, 'Port 80 cannot be listened on']);
+      assert.deepEqual([other?.servesOcsp, other?.ocspRequests], [false, 0]);
+    });
+
+    it('shows their key bindings, each under its authority, without secrets or keys', () => {
+      const keyBindings = [keyBinding('ocsp 2', { operational: 'offline' }), keyBinding('ocsp 1')];
+      const rows = toOverview(
+        facts({ validationAuthorities: [validationAuthority('a', { keyBindings }), validationAuthority('b')] }),
+      ).keyBindings;
+      assert.deepEqual(
+        rows.map(({ id, name, operational }) => [id, name, operational]),
+        [
+          ['a ocsp 1', 'ocsp 1', 'online'],
+          ['a ocsp 2', 'ocsp 2', 'offline'],
+        ],
+      );
+      for (const row of rows) assert.ok(Object.values(row).every((value) => typeof value === 'string'));
+    });
   });
 });

@@ -2,8 +2,10 @@
  * Facts of connectors, synchronisations and endpoints as the parts of this side tell them.
  */
 import type { IncomingPeer } from '../../../lib/endpoint/incoming-connections.ts';
+import type { KeyBindingFacts } from '../../../lib/keybinding/key-binding-facts.ts';
 import type { EndpointFacts } from '../../../lib/overview/incoming-row.ts';
 import type { ConnectorFacts } from '../../../lib/overview/outgoing-row.ts';
+import type { ValidationAuthorityFacts } from '../../../lib/overview/public-row.ts';
 import type { SyncFacts } from '../../../lib/overview/sync-row.ts';
 import type { PoolFacts } from '../../../lib/pool/connection-pool.ts';
 import { SyncMeter, type SyncProgress } from '../../../lib/sync/sync-progress.ts';
@@ -75,4 +77,33 @@ export function endpoint(
   fields: Partial<EndpointFacts> = {},
 ): EndpointFacts {
   return { id, name: id, port: 8443, isConfigured: true, error: '', peers, ...fields };
+}
+
+export function keyBinding(name: string, fields: Partial<KeyBindingFacts> = {}): KeyBindingFacts {
+  return {
+    name,
+    cryptoToken: 'hsm',
+    status: 'enabled',
+    operational: 'online',
+    subjectDN: `CN=${name}`,
+    issuerDN: 'CN=CA',
+    serialNumber: '5',
+    notBefore: '2026-01-01T00:00:00.000Z',
+    expires: '2026-02-01T00:00:00.000Z',
+    canRenew: true,
+    keyAlgorithm: 'P-256',
+    generation: 1,
+    nextKey: '',
+    orphanKeys: [],
+    retiredKeys: [],
+    ...fields,
+  };
+}
+
+export function validationAuthority(
+  id: string,
+  fields: Partial<ValidationAuthorityFacts> = {},
+): ValidationAuthorityFacts {
+  const answers = { answers: 9, found: 5, notModified: 1, notFound: 1, refused: 1, failed: 1 };
+  return { id, name: id, port: 8080, error: '', answers, ocsp: undefined, keyBindings: [], ...fields };
 }

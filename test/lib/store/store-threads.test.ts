@@ -11,7 +11,7 @@ import { StoreThread, type StoreThreadSetup } from '../../../lib/store/store-thr
 import { WorkerStore } from '../../../lib/store/worker-store.ts';
 import { ALL_CAS } from '../../../lib/x509/ca-scope.ts';
 import { integerFromDecimal } from '../../../lib/x509/serial-number.ts';
-import { ON_HOLD, REVOKED, row, stream } from './rows.ts';
+import { row, stream } from './rows.ts';
 
 describe('Threads of a store', () => {
   const folder = mkdtempSync(join(tmpdir(), 'store-threads-'));
@@ -63,32 +63,6 @@ describe('Threads of a store', () => {
     assert.ok(reads > 20, `${reads} reads`);
     assert.equal((await store.count()).total, 60_001);
   }).timeout(30_000);
-
-  it('tell how certificates stand, all rows of each, in the order asked', async () => {
-    const store = open('statuses');
-    await store.writeRows(
-      [
-        stream(
-          row(1),
-          row(2, { ...REVOKED, caFingerprint: 'ab'.repeat(20) }),
-          row(3, { ...ON_HOLD, serialNumber: '1002' }),
-        ),
-      ],
-      ALL_CAS,
-    );
-    const [two, none, one, foreign] = await store.statusesOf([
-      questionOf(2),
-      questionOf(9),
-      questionOf(1),
-      { ...questionOf(1), issuerDN: 'CN=Other CA' },
-    ]);
-    assert.deepEqual(two?.map((each) => each.revocationReason).sort(), [1, 6]);
-    assert.equal(two?.find((each) => each.revocationReason === 1)?.caFingerprint, 'ab'.repeat(20));
-    assert.deepEqual([none, foreign], [[], []]);
-    const { updateTime, expireDate } = row(1);
-    const active = { status: 20, revocationReason: -1, revocationDate: -1, caFingerprint: null };
-    assert.deepEqual(one, [{ ...active, updateTime, expireDate }]);
-  });
 
   it('find by serial number through the index', async () => {
     const store = open('plan');
