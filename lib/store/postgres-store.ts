@@ -33,10 +33,10 @@ const ROWS_PER_PIECE = 500;
 
 /** All questions in one round trip; each goes through the index by itself. */
 const STATUSES =
-  'SELECT question.at, status, revocationReason, revocationDate, updateTime, expireDate, cAFingerprint ' +
-  'FROM unnest($1::INTEGER[], $2::BYTEA[], $3::BYTEA[]) AS question (at, serial, issuer) CROSS JOIN LATERAL (' +
-  'SELECT * FROM CertificateData WHERE serialNumber = question.serial ' +
-  `AND issuerId = (SELECT issuerId FROM Issuer WHERE issuerHash = question.issuer) LIMIT ${MAX_SAME_SERIAL}) AS found`;
+  'SELECT question.at, found.* FROM unnest($1::INTEGER[], $2::BYTEA[], $3::BYTEA[]) AS question (at, serial, issuer) ' +
+  'CROSS JOIN LATERAL (SELECT status, revocationReason, revocationDate, updateTime, expireDate, cAFingerprint ' +
+  'FROM CertificateData WHERE serialNumber = question.serial AND issuerId = (SELECT issuerId FROM Issuer ' +
+  `WHERE issuerHash = question.issuer) LIMIT ${MAX_SAME_SERIAL}) AS found`;
 const COUNT = 'SELECT sum(total)::BIGINT, sum(revoked)::BIGINT, sum(withCertificate)::BIGINT FROM Counts';
 const BY_FINGERPRINT = selectRows('fingerprint = $1', 'fingerprint', true);
 const BY_SERIAL_NUMBER =
