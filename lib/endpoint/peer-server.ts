@@ -1,50 +1,38 @@
 /**
- * The incoming side: a TLS listener that judges every client itself and hands only accepted
- * sockets to an HTTP server.
+ * The incoming side: a TLS listener, and an HTTP server that gets only the sockets of accepted clients.
+ *
+ * Owns listening, its limits and what is asked over HTTP; who is accepted is `peer-admission.ts`.
  */
 import { constants } from 'node:crypto';
 import { createServer, type Server as HttpServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import type { AddressInfo, Socket } from 'node:net';
-import { createServer as createTlsServer, type TLSSocket, type Server as TlsServer } from 'node:tls';
-import type { AuthenticatedPeer } from '../auth/authenticated-peer.ts';
-import { judgeClientCertificate } from '../auth/client-certificate.ts';
+import { createServer as createTlsServer, type Server as TlsServer } from 'node:tls';
 import type { Role } from '../auth/role.ts';
 import { PeerError, toPeerError } from '../errors.ts';
 import type { KeyBinding } from '../keybinding/key-binding.ts';
-import { isTrusted, type RemoteAuthenticator, type TrustEntry } from '../keybinding/remote-authenticator.ts';
+import type { RemoteAuthenticator } from '../keybinding/remote-authenticator.ts';
 import type { PublishedCrl } from '../protocol/messages.ts';
 import { OPERATIONS } from '../protocol/operations.ts';
 import type { RaDesk } from '../protocol/ra-messages.ts';
-import type { CertificateStore, WriteResult } from '../store/certificate-store.ts';
+import type { WriteResult } from '../store/certificate-store.ts';
 import { sendAnswer, sendProblem } from './answer.ts';
 import { type DispatchContext, dispatch } from './dispatch.ts';
-import {
-  type Contact,
-  IncomingConnections,
-  type IncomingEvent,
-  publishedCrlEvent,
-  type StandingEvent,
-} from './incoming-connections.ts';
-import { IncomingPeerConnection } from './incoming-peer-connection.ts';
+import { type IncomingConnections, publishedCrlEvent } from './incoming-connections.ts';
+import type { IncomingPeerConnection } from './incoming-peer-connection.ts';
 import { OpenSockets } from './open-sockets.ts';
-import { refuseBytes, refuseConnection } from './refuse-connection.ts';
+import { PeerAdmission, type PeerAdmissionOptions } from './peer-admission.ts';
+import { refuseBytes } from './refuse-connection.ts';
 import { BodyBudget } from './request-body.ts';
-import { RevocationCheck, unavailable } from './revocation-check.ts';
 import { longestReceipt, openSpool, type Spool } from './spool.ts';
 
 /** Settings of the incoming side. */
-export interface PeerServerOptions {
+export interface PeerServerOptions
+  extends Pick<PeerAdmissionOptions, 'roles' | 'store' | 'mustBeStored' | 'isBlocked' | 'onEvent'> {
   /** 0 = any free port. */
   readonly port: number;
   /** Address to listen on. Default: all. */
   readonly host?: string;
   readonly authenticator: RemoteAuthenticator;
-  readonly roles: readonly Role[];
-  readonly store?: CertificateStore;
-  /** Whether client certificates that the store does not know are refused. Default false. */
-  readonly mustBeStored?: boolean;
-  /** Whether this side admits the certificate with this fingerprint nowhere. Default: none is blocked. */
-  readonly isBlocked?: (fingerprint: string) => boolean;
   /** Who hands out RA requests. Default: nobody. */
   readonly desk?: RaDesk;
   /** Read anew for each request. Default: none. */
@@ -59,7 +47,7 @@ export interface PeerServerOptions {
   readonly maxConnections?: number;
   /** Most connections from one address. Default 200. */
   readonly maxConnectionsPerAddress?: number;
-  readonly onEvent?: (event: IncomingEvent) => void;
+  /** Epoch milliseconds. Default: the clock of the machine. */
   readonly now?: () => number;
 }
 
@@ -70,39 +58,31 @@ const REQUEST_MS = longestReceipt(OPERATIONS.publishCrl.maxBodyBytes);
 /** Longer than the 60 s for which the outgoing side keeps a connection, so that the client closes first. */
 const KEEP_ALIVE_MS = 75_000;
 const HTTP_CHECK_INTERVAL_MS = 2_000;
-const RECHECK_INTERVAL_MS = 1_000;
 const MAX_HEADER_BYTES = 16 * 1024;
 const MAX_BODY_BYTES_AT_ONCE = 128 * 1024 * 1024;
 
 /** Listens for peers. */
 export class PeerServer {
-  readonly incoming: IncomingConnections;
   readonly #options: PeerServerOptions;
   readonly #now: () => number;
   readonly #tls: TlsServer;
   readonly #http: HttpServer;
-  readonly #open = new Map<Socket, IncomingPeerConnection>();
+  readonly #admission: PeerAdmission;
   readonly #sockets: OpenSockets;
-  readonly #check: RevocationCheck | undefined;
   readonly #budget = new BodyBudget(MAX_BODY_BYTES_AT_ONCE);
   readonly #spool: Spool;
-  #roles: readonly Role[];
-  #trust: readonly TrustEntry[] = [];
-  #timer: NodeJS.Timeout | undefined;
 
   /** @throws PeerError what reading the identity throws */
   constructor(options: PeerServerOptions) {
     this.#options = options;
     this.#now = options.now ?? Date.now;
-    this.#roles = options.roles;
     this.#sockets = new OpenSockets(options.maxConnectionsPerAddress ?? 200);
-    const { store, mustBeStored = false } = options;
-    if (mustBeStored && store === undefined) {
-      throw new PeerError('ERR_INVALID_CONFIG', 'Client certificates must be stored, but there is no store');
-    }
-    this.#check = store === undefined ? undefined : new RevocationCheck({ store, mustBeStored });
+    this.#admission = new PeerAdmission({
+      ...options,
+      now: this.#now,
+      onAccepted: (socket) => this.#http.emit('connection', socket),
+    });
     this.#spool = openSpool(options.spoolFolder);
-    this.incoming = new IncomingConnections(this.#now);
     this.#http = createServer(
       {
         headersTimeout: HEADERS_MS,
@@ -122,12 +102,12 @@ export class PeerServer {
       // An answer that comes long after its request must not wait until the one before it is acknowledged.
       noDelay: true,
       requestCert: true,
-      // The verdict is this endpoint's own (see client-certificate.ts), so that its cause can be told.
+      // The verdict is the admission's own, so that its cause can be told.
       rejectUnauthorized: false,
     });
     this.#tls.maxConnections = options.maxConnections ?? 1_000;
     this.#tls.on('connection', (socket: Socket) => this.#sockets.add(socket));
-    this.#tls.on('secureConnection', (socket) => void this.#judge(socket));
+    this.#tls.on('secureConnection', (socket) => void this.#admission.judge(socket));
     // A handshake that fails is the client's affair; without a listener it would be nobody's.
     this.#tls.on('tlsClientError', () => undefined);
   }
@@ -145,7 +125,12 @@ export class PeerServer {
         resolve();
       });
     });
-    this.#timer = setInterval(() => this.#recheck(), RECHECK_INTERVAL_MS).unref();
+    this.#admission.start();
+  }
+
+  /** Who came in lately. */
+  get incoming(): IncomingConnections {
+    return this.#admission.incoming;
   }
 
   /** The port listened on. */
@@ -155,10 +140,14 @@ export class PeerServer {
 
   /** Takes effect with the next request, also on open connections. */
   setRoles(roles: readonly Role[]): void {
-    this.#roles = roles;
-    for (const connection of this.#open.values()) this.#noteRoles(connection);
+    this.#admission.setRoles(roles);
     // Calls that wait were allowed by the old ones.
     this.#options.desk?.release();
+  }
+
+  /** To be called when what `isBlocked` says has changed: cuts who is blocked now. */
+  applyBlocked(): void {
+    this.#admission.applyBlocked();
   }
 
   /**
@@ -172,7 +161,7 @@ export class PeerServer {
 
   /** Cuts all connections and stops listening. */
   async close(): Promise<void> {
-    clearInterval(this.#timer);
+    this.#admission.close();
     const closed = new Promise<void>((resolve) => this.#tls.close(() => resolve()));
     this.#http.close();
     this.#sockets.destroy();
@@ -181,7 +170,7 @@ export class PeerServer {
 
   #tlsOptions() {
     const { options, trust } = this.#options.authenticator.load();
-    this.#trust = trust;
+    this.#admission.setTrust(trust);
     return {
       ...options,
       ca: [...options.ca],
@@ -191,81 +180,16 @@ export class PeerServer {
     };
   }
 
-  async #judge(socket: TLSSocket): Promise<void> {
-    socket.on('error', () => undefined);
-    const address = socket.remoteAddress ?? '';
-    try {
-      const verdict = judgeClientCertificate(socket);
-      if (!verdict.accepted) {
-        const { subjectDN, cause } = verdict;
-        const id = subjectDN === '' ? address : `${subjectDN} (${address})`;
-        this.#contact(socket, { id, subjectDN, issuerDN: '', serialNumber: '', address, expires: '' });
-        return this.#refuse(socket, id, new PeerError('ERR_NOT_AUTHENTICATED', `Client certificate: ${cause}`));
-      }
-      if (!isTrusted(verdict.certificate, this.#trust)) {
-        const error = new PeerError('ERR_NOT_AUTHENTICATED', 'Client certificate: not one that the trust list names');
-        this.#contact(socket, contactOf(verdict.peer, address), verdict.peer);
-        return this.#refuse(socket, verdict.peer.fingerprint, error);
-      }
-      await this.#admit(socket, new IncomingPeerConnection(verdict.peer, socket));
-    } catch (error) {
-      this.#refuse(socket, address, toPeerError(error));
-    }
-  }
-
-  /** Takes note of a client, and of its leaving whatever becomes of it. @returns whether it came for the first time */
-  #contact(socket: TLSSocket, contact: Contact, peer?: AuthenticatedPeer): boolean {
-    const isFirst = this.incoming.connected(contact, peer);
-    this.incoming.blocked(contact.id, this.#isBlocked(contact.id));
-    socket.once('close', () => {
-      this.#open.delete(socket);
-      this.incoming.disconnected(contact.id);
-    });
-    return isFirst;
-  }
-
-  async #admit(socket: TLSSocket, connection: IncomingPeerConnection): Promise<void> {
-    const id = connection.peer.fingerprint;
-    const isFirst = this.#contact(socket, contactOf(connection.peer, socket.remoteAddress ?? ''), connection.peer);
-    connection.isBlocked = this.#isBlocked(id);
-    try {
-      if (!connection.isBlocked) await this.#check?.admit(connection);
-    } catch (error) {
-      return this.#refuse(socket, id, toPeerError(error, 'ERR_STORE_UNAVAILABLE'));
-    }
-    // The client, or this endpoint, may have gone while the store was asked.
-    if (socket.destroyed) return;
-    const cause = connection.refusal(this.#now());
-    if (cause !== undefined) {
-      return this.#refuse(socket, id, new PeerError('ERR_NOT_AUTHENTICATED', `Client certificate: ${cause}`));
-    }
-    if (isFirst) this.#tell('first-contact', id, '');
-    this.#open.set(socket, connection);
-    this.#http.emit('connection', socket);
-  }
-
-  #isBlocked(fingerprint: string): boolean {
-    return this.#options.isBlocked?.(fingerprint) ?? false;
-  }
-
-  #refuse(socket: TLSSocket, id: string, error: PeerError): void {
-    this.incoming.refused(id, error.message);
-    this.#tell('refused', id, error.message);
-    refuseConnection(socket, error);
-  }
-
   async #serve(request: IncomingMessage, response: ServerResponse): Promise<void> {
-    const connection = this.#open.get(request.socket);
+    const connection = this.#admission.connectionOf(request.socket);
     if (connection === undefined) return void request.socket.destroy();
     try {
-      if (this.#check?.isStale(connection)) throw unavailable();
+      this.#admission.requireStanding(connection);
       sendAnswer(response, await dispatch(request, connection, this.#context()));
     } catch (error) {
       const peerError = toPeerError(error);
-      const id = connection.peer.fingerprint;
       if (peerError.code === 'ERR_NOT_AUTHORIZED' || peerError.code === 'ERR_NOT_AUTHENTICATED') {
-        this.incoming.refused(id, peerError.message);
-        this.#tell('refused', id, peerError.message);
+        this.#admission.noteRefusal(connection.peer.fingerprint, peerError.message);
       }
       sendProblem(request, response, peerError);
     }
@@ -273,7 +197,7 @@ export class PeerServer {
 
   #context(): DispatchContext {
     return {
-      roles: this.#roles,
+      roles: this.#admission.roles,
       store: this.#options.store,
       desk: this.#options.desk,
       keyBindings: this.#options.keyBindings?.() ?? [],
@@ -281,28 +205,10 @@ export class PeerServer {
       budget: this.#budget,
       spool: this.#spool,
       now: this.#now,
-      onOperation: (connection, name) => this.#noteOperation(connection, name),
+      onOperation: (connection, name) => this.#admission.noteOperation(connection, name),
       onPublished: (connection, result) => this.#notePublished(connection, result),
       onPublishedCrl: (connection, result) => this.#notePublishedCrl(connection, result),
     };
-  }
-
-  #noteOperation(connection: IncomingPeerConnection, name: string): void {
-    const id = connection.peer.fingerprint;
-    this.incoming.operated(id, name);
-    if (connection.isNewsOf(this.#roles)) this.#noteRoles(connection);
-  }
-
-  #noteRoles(connection: IncomingPeerConnection): void {
-    const id = connection.peer.fingerprint;
-    const known = this.incoming.get(id);
-    // Who has not been admitted yet has no roles that could change.
-    if (known === undefined || known.lastOperation === '') return;
-    const before = known.roles.join(', ');
-    const roles = connection.rolesAmong(this.#roles).map((role) => role.name);
-    if (roles.join(', ') === before) return;
-    this.incoming.roles(id, roles);
-    this.#tell(before === '' && roles.length > 0 ? 'admitted' : 'role-changed', id, before);
   }
 
   #notePublished(connection: IncomingPeerConnection, { verdicts }: WriteResult): void {
@@ -322,36 +228,4 @@ export class PeerServer {
     const peer = this.incoming.get(connection.peer.fingerprint);
     if (peer !== undefined) this.#options.onEvent?.(publishedCrlEvent(peer, result));
   }
-
-  /** To be called when what `isBlocked` says has changed: cuts who is blocked now. */
-  applyBlocked(): void {
-    for (const { id } of this.incoming.list()) this.incoming.blocked(id, this.#isBlocked(id));
-    for (const connection of this.#open.values()) connection.isBlocked = this.#isBlocked(connection.peer.fingerprint);
-    this.#recheck();
-  }
-
-  /** A connection outlives its certificate: whoever must not go on any more is cut, idle or not. */
-  #recheck(): void {
-    for (const connection of [...this.#open.values()]) {
-      const cause = connection.refusal(this.#now());
-      if (cause !== undefined) this.#cut(connection, `Client certificate: ${cause}`);
-      else if (this.#check?.isStale(connection)) this.#cut(connection, unavailable().message);
-    }
-    this.#check?.refresh(this.#open.values());
-  }
-
-  #cut({ socket, peer }: IncomingPeerConnection, cause: string): void {
-    this.incoming.refused(peer.fingerprint, cause);
-    this.#tell('refused', peer.fingerprint, cause);
-    socket.destroy();
-  }
-
-  #tell(kind: StandingEvent['kind'], id: string, cause: string): void {
-    const peer = this.incoming.get(id);
-    if (peer !== undefined) this.#options.onEvent?.({ kind, peer, cause });
-  }
-}
-
-function contactOf({ fingerprint, subjectDN, issuerDN, serialNumber, expireDate }: AuthenticatedPeer, address: string) {
-  return { id: fingerprint, subjectDN, issuerDN, serialNumber, address, expires: new Date(expireDate).toISOString() };
 }
