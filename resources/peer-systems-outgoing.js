@@ -13,6 +13,7 @@ import {
   setText,
   timeOf,
 } from './peer-systems-elements.js';
+import { keyBindingText } from './peer-systems-key-bindings.js';
 import { asksForRole, authoriseRequests } from './peer-systems-roles.js';
 
 /** The section. */
@@ -128,9 +129,7 @@ function showQueue(id, text) {
 /** The OCSP key bindings that the peer lets this side see. */
 function showKeyBindings(id, text) {
   return showList(`connectors/${encodeURIComponent(id)}/key-bindings`, text, (binding) => {
-    const { name, status, operational, keyAlgorithm, serialNumber, expires } = binding;
-    const until = expires === '' ? '' : ` · ${serialNumber} · ${text('until', { day: dayOf(expires) })}`;
-    return `${name} · ${operational} (${status}) · ${keyAlgorithm}${until}`;
+    return `${binding.name} · ${keyBindingText(binding, text)}`;
   });
 }
 

@@ -7,22 +7,28 @@
 import { element, heading, setText } from './peer-systems-elements.js';
 import { incomingList } from './peer-systems-incoming.js';
 import { outgoingList } from './peer-systems-outgoing.js';
+import { validationList } from './peer-systems-validation.js';
 
 const TAB = 'peer-systems';
 const TOPIC = 'peer-systems/changed';
 const KEEP_ALIVE_MS = 20_000;
-const SECTIONS = ['outgoing', 'syncs', 'endpoints', 'incoming'];
+const SECTIONS = ['outgoing', 'syncs', 'endpoints', 'incoming', 'validationAuthorities', 'keyBindings'];
 
 /** Adds the tab. @param text gives the translated text of a key */
 export function addSidebar(text) {
   const state = { version: '', rows: new Map(SECTIONS.map((section) => [section, new Map()])), switches: {} };
   const context = { text, call: (path, body) => call(path, body, text), mayWrite };
-  const parts = { head: head(context), outgoing: outgoingList(context), incoming: incomingList(context) };
-  const content = element('div', { class: 'peer-systems' }, [
-    parts.head.element,
-    parts.outgoing.element,
-    parts.incoming.element,
-  ]);
+  const parts = {
+    head: head(context),
+    outgoing: outgoingList(context),
+    incoming: incomingList(context),
+    validation: validationList(context),
+  };
+  const content = element(
+    'div',
+    { class: 'peer-systems' },
+    Object.values(parts).map((part) => part.element),
+  );
   const feed = new Feed(state, () => show(state, parts));
   RED.sidebar.addTab({
     id: TAB,
@@ -52,6 +58,7 @@ function show({ rows, switches, hasAdminAuth }, parts) {
   parts.head.show({ switches, hasAdminAuth });
   parts.outgoing.show({ connectors: list('outgoing'), syncs: list('syncs'), switches });
   parts.incoming.show({ peers: list('incoming'), endpoints: list('endpoints'), switches });
+  parts.validation.show({ authorities: list('validationAuthorities'), keyBindings: list('keyBindings') });
 }
 
 /** Banner and global switches. */

@@ -30,7 +30,14 @@ interface Entry {
   readonly version: number;
 }
 
-const SECTIONS = ['outgoing', 'syncs', 'endpoints', 'incoming'] as const satisfies readonly Section[];
+const SECTIONS = [
+  'outgoing',
+  'syncs',
+  'endpoints',
+  'incoming',
+  'validationAuthorities',
+  'keyBindings',
+] as const satisfies readonly Section[];
 /** Who looked longer ago than so many removals gets everything anew. */
 const MAX_REMOVALS = 5_000;
 

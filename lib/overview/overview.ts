@@ -14,12 +14,20 @@ import {
 } from './incoming-row.ts';
 import { type ConnectorFacts, type OutgoingRow, toOutgoingRow } from './outgoing-row.ts';
 import { type SyncFacts, type SyncRow, toSyncRow } from './sync-row.ts';
+import {
+  type KeyBindingRow,
+  toKeyBindingRows,
+  toValidationAuthorityRow,
+  type ValidationAuthorityFacts,
+  type ValidationAuthorityRow,
+} from './validation-authority-row.ts';
 
 /** What the parts of this side know. */
 export interface OverviewFacts {
   readonly connectors: readonly ConnectorFacts[];
   readonly syncs: readonly SyncFacts[];
   readonly endpoints: readonly EndpointFacts[];
+  readonly validationAuthorities: readonly ValidationAuthorityFacts[];
 }
 
 /** The sections of the overview. A further section is a further list of rows with an `id`. */
@@ -29,13 +37,16 @@ export interface Overview {
   readonly endpoints: readonly EndpointRow[];
   /** The peer seen last first. */
   readonly incoming: readonly IncomingRow[];
+  readonly validationAuthorities: readonly ValidationAuthorityRow[];
+  /** Those of the validation authorities. */
+  readonly keyBindings: readonly KeyBindingRow[];
 }
 
 /** Most incoming peers in an overview, over all endpoints; those seen longest ago are left out. */
 export const MAX_INCOMING_ROWS = 2_000;
 
 /** Makes the overview of all facts. */
-export function toOverview({ connectors, syncs, endpoints }: OverviewFacts): Overview {
+export function toOverview({ connectors, syncs, endpoints, validationAuthorities }: OverviewFacts): Overview {
   const syncRows = syncs.map(toSyncRow).sort((a, b) => b.startedAt.localeCompare(a.startedAt));
   const syncsWith = (id: string): readonly SyncRow[] => syncRows.filter(({ connectorId }) => connectorId === id);
   return {
@@ -43,6 +54,8 @@ export function toOverview({ connectors, syncs, endpoints }: OverviewFacts): Ove
     syncs: byName(syncRows),
     endpoints: byName(endpoints.map(toEndpointRow)),
     incoming: newestFirst(endpoints.map(toIncomingRows)),
+    validationAuthorities: byName(validationAuthorities.map(toValidationAuthorityRow)),
+    keyBindings: byName(validationAuthorities.flatMap(toKeyBindingRows)),
   };
 }
 

@@ -30,8 +30,24 @@ function answering(handler: OcspHandler): Face['handle'] {
   };
 }
 
-/** Counters of a responder in one flat object, for dashboards. All since it began. */
-export function ocspNumbers(responder: OcspResponder) {
+/** Flat, for dashboards. All since the responder began. */
+export interface OcspNumbers {
+  /** Well-formed or not. */
+  readonly ocspRequests: number;
+  /** Certificates called good, revoked, unknown; a request may ask about several. */
+  readonly ocspGood: number;
+  readonly ocspRevoked: number;
+  readonly ocspUnknown: number;
+  /** Requests that ended without a signed answer. */
+  readonly ocspErrors: number;
+  /** Answers that were signed before. */
+  readonly ocspFromCache: number;
+  /** Signatures made. */
+  readonly ocspSigned: number;
+}
+
+/** The counters of a responder. */
+export function ocspNumbers(responder: OcspResponder): OcspNumbers {
   const { requests, good, revoked, unknown, errors, cacheHits, signed } = responder.counters();
   return {
     ocspRequests: requests,

@@ -1,18 +1,11 @@
 import assert from 'node:assert/strict';
-import { MAX_INCOMING_ROWS, type OverviewFacts, toOverview } from '../../../lib/overview/overview.ts';
+import { MAX_INCOMING_ROWS, toOverview } from '../../../lib/overview/overview.ts';
 import { statusOf } from '../../../lib/publisher/publisher-status.ts';
-import { connector, endpoint, peer, progress, sync } from './rows.ts';
-
-const facts = (fields: Partial<OverviewFacts>): OverviewFacts => ({
-  connectors: [],
-  syncs: [],
-  endpoints: [],
-  ...fields,
-});
+import { connector, endpoint, facts, keyBinding, peer, progress, sync, validationAuthority } from './rows.ts';
 
 describe('overview', () => {
   it('is empty where nothing is configured', () => {
-    assert.deepEqual(toOverview(facts({})), { outgoing: [], syncs: [], endpoints: [], incoming: [] });
+    assert.ok(Object.values(toOverview(facts({}))).every((rows) => rows.length === 0));
   });
 
   it('shows the numbers of the pool and the last ping of a connector', () => {
@@ -66,8 +59,14 @@ describe('overview', () => {
 
   it('holds plain values only', () => {
     const overview = toOverview(
-      facts({ connectors: [connector('a')], syncs: [sync('s', 'a')], endpoints: [endpoint('e', [peer('p')])] }),
+      facts({
+        connectors: [connector('a')],
+        syncs: [sync('s', 'a')],
+        endpoints: [endpoint('e', [peer('p')])],
+        validationAuthorities: [validationAuthority('v', [keyBinding('k')])],
+      }),
     );
+    for (const [section, rows] of Object.entries(overview)) assert.equal(rows.length, 1, section);
     for (const row of Object.values(overview).flat()) {
       for (const [key, value] of Object.entries(row)) {
         assert.ok(value === null || ['string', 'number', 'boolean'].includes(typeof value), key);
@@ -131,5 +130,65 @@ describe('overview', () => {
     const { incoming } = toOverview(facts({ endpoints: [many('old', 2025), many('new', 2026)] }));
     assert.equal(incoming.length, MAX_INCOMING_ROWS);
     assert.ok(incoming.every(({ endpointId }) => endpointId === 'new'));
+  });
+
+  describe('of a validation authority', () => {
+    const rowsOf = (...args: Parameters<typeof validationAuthority>) => {
+      const { validationAuthorities, keyBindings } = toOverview(
+        facts({ validationAuthorities: [validationAuthority(...args)] }),
+      );
+      return { row: validationAuthorities[0], keyBindings };
+    };
+
+    for (const [host, address] of [
+      ['', '*:8080'],
+      ['127.0.0.1', '127.0.0.1:8080'],
+      ['::1', '[::1]:8080'],
+    ] as const) {
+      it(`says that it listens on ${address}`, () => {
+        const { row } = rowsOf('va', [], { host });
+        assert.deepEqual([row?.state, row?.address], ['listening', address]);
+      });
+    }
+
+    it('says why it does not listen, and names no address', () => {
+      const { row } = rowsOf('va', [], { port: undefined, error: 'Port 80 cannot be listened on' });
+      assert.deepEqual([row?.state, row?.address, row?.error], ['off', '', 'Port 80 cannot be listened on']);
+    });
+
+    it('says that it does not answer OCSP, beside counts that are zero', () => {
+      const { row } = rowsOf('va');
+      assert.deepEqual([row?.servesOcsp, row?.ocspRequests, row?.keyBindings, row?.firstExpires], [false, 0, 0, '']);
+    });
+
+    it('shows each key binding with its state, and the first end of a certificate', () => {
+      const later = { expires: '2027-01-01T00:00:00.000Z' };
+      const gone = { operational: 'pending', status: 'revoked', expires: '2026-03-01T00:00:00.000Z' } as const;
+      const { row, keyBindings } = rowsOf('va', [keyBinding('b', later), keyBinding('a', gone)]);
+      assert.deepEqual([row?.keyBindings, row?.keyBindingsOnline, row?.firstExpires], [2, 1, gone.expires]);
+      assert.deepEqual(
+        keyBindings.map(({ id, name, operational, status }) => [id, name, operational, status]),
+        [
+          ['va node of a', 'a', 'pending', 'revoked'],
+          ['va node of b', 'b', 'online', 'enabled'],
+        ],
+      );
+    });
+
+    it('shows why a key binding is not open, instead of leaving it out', () => {
+      const closed = { id: 'x', name: 'x', facts: undefined, error: 'The passphrase is wrong' };
+      const { row, keyBindings } = rowsOf('va', [closed]);
+      assert.deepEqual([row?.keyBindings, row?.keyBindingsOnline], [1, 0]);
+      assert.deepEqual(
+        [keyBindings[0]?.operational, keyBindings[0]?.status, keyBindings[0]?.error],
+        ['unavailable', '', 'The passphrase is wrong'],
+      );
+    });
+
+    it('keeps one key binding at two validation authorities apart', () => {
+      const both = ['a', 'b'].map((id) => validationAuthority(id, [keyBinding('k')]));
+      const { keyBindings } = toOverview(facts({ validationAuthorities: both }));
+      assert.equal(new Set(keyBindings.map(({ id }) => id)).size, 2);
+    });
   });
 });
