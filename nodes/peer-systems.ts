@@ -21,6 +21,7 @@ export default function (RED: NodeAPI): void {
   addOverview(RED);
   addConnectorActions(RED);
   addSyncActions(RED);
+  addRenewalActions(RED);
   addIncomingActions(RED);
 }
 
@@ -100,6 +101,14 @@ function addSyncActions(RED: NodeAPI): void {
     response.type('application/yaml');
     response.set('Content-Disposition', `attachment; filename*=UTF-8''${encodeURIComponent(report.filename)}`);
     return report.yaml;
+  });
+}
+
+function addRenewalActions(RED: NodeAPI): void {
+  postRoute(RED, '/peer-systems/renewers/:id/renew', ({ params, body }) => {
+    const keyBinding = textField(body['keyBinding'], 'keyBinding');
+    const renewer = nodeOf(RED, 'peer-renew-keybinding', params['id']);
+    return renewer.beginRenewal(keyBinding, AbortSignal.timeout(PING_MS));
   });
 }
 

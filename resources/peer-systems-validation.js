@@ -40,19 +40,22 @@ function authorityCard(id, text) {
   return {
     element: element('article', { class: 'peer-card', 'data-id': id }, [head, lines.element, bindings]),
     show(row, keyBindings) {
-      dot.className = `peer-dot peer-dot-${colourOf(row)}`;
+      const own = keyBindings.filter(({ validationAuthorityId }) => validationAuthorityId === id);
+      dot.className = `peer-dot peer-dot-${colourOf(row, own)}`;
       setText(name, row.name);
       setText(state, row.address === '' ? text('endpoint.off') : row.address);
       showNumbers(lines, row, text);
-      update(keyBindings.filter(({ validationAuthorityId }) => validationAuthorityId === id).sort(byName));
+      update(own.sort(byName));
     },
   };
 }
 
-function colourOf({ state, error, keyBindings, keyBindingsOnline }) {
+function colourOf({ state, error }, keyBindings) {
   if (error !== '') return 'red';
   if (state === 'off') return 'ring';
-  return keyBindingsOnline < keyBindings ? 'yellow' : 'green';
+  // One that somebody has disabled is as it should be.
+  const isMissing = ({ operational }) => operational === 'pending' || operational === 'unavailable';
+  return keyBindings.some(isMissing) ? 'yellow' : 'green';
 }
 
 function showNumbers(lines, row, text) {

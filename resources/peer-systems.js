@@ -12,7 +12,16 @@ import { validationList } from './peer-systems-validation.js';
 const TAB = 'peer-systems';
 const TOPIC = 'peer-systems/changed';
 const KEEP_ALIVE_MS = 20_000;
-const SECTIONS = ['outgoing', 'syncs', 'endpoints', 'incoming', 'validationAuthorities', 'keyBindings'];
+const SECTIONS = [
+  'outgoing',
+  'syncs',
+  'endpoints',
+  'incoming',
+  'validationAuthorities',
+  'keyBindings',
+  'renewers',
+  'renewals',
+];
 
 /** Adds the tab. @param text gives the translated text of a key */
 export function addSidebar(text) {
@@ -56,7 +65,8 @@ function mayWrite(permission = 'peer-systems.write') {
 function show({ rows, switches, hasAdminAuth }, parts) {
   const list = (section) => [...rows.get(section).values()];
   parts.head.show({ switches, hasAdminAuth });
-  parts.outgoing.show({ connectors: list('outgoing'), syncs: list('syncs'), switches });
+  const [syncs, renewers, renewals] = [list('syncs'), list('renewers'), list('renewals')];
+  parts.outgoing.show({ connectors: list('outgoing'), syncs, renewers, renewals, switches });
   parts.incoming.show({ peers: list('incoming'), endpoints: list('endpoints'), switches });
   parts.validation.show({ authorities: list('validationAuthorities'), keyBindings: list('keyBindings') });
 }

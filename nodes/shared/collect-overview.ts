@@ -5,6 +5,7 @@ import type { Node, NodeAPI } from 'node-red';
 import { type Overview, type OverviewFacts, toOverview } from '../../lib/overview/overview.ts';
 import type { PeerConnectorNode } from '../peer-connector.ts';
 import type { PeerEndpointNode } from '../peer-endpoint.ts';
+import type { RenewKeyBindingNode } from '../renew-keybinding.ts';
 import type { SyncNode } from '../sync.ts';
 import type { ValidationAuthorityNode } from '../validation-authority.ts';
 
@@ -13,6 +14,7 @@ export interface OverviewNodes {
   readonly 'peer-connector': PeerConnectorNode;
   readonly 'peer-endpoint': PeerEndpointNode;
   readonly 'peer-sync': SyncNode;
+  readonly 'peer-renew-keybinding': RenewKeyBindingNode;
   readonly 'peer-validation-authority': ValidationAuthorityNode;
 }
 
@@ -22,6 +24,7 @@ export function collectOverview(RED: NodeAPI): Overview {
     'peer-connector': [],
     'peer-endpoint': [],
     'peer-sync': [],
+    'peer-renew-keybinding': [],
     'peer-validation-authority': [],
   };
   RED.nodes.eachNode(({ id, type }) => {
@@ -34,6 +37,7 @@ export function collectOverview(RED: NodeAPI): Overview {
     connectors: lists['peer-connector'].map((node) => node.overviewFacts()),
     endpoints: lists['peer-endpoint'].map((node) => node.overviewFacts()),
     syncs: lists['peer-sync'].map((node) => node.overviewFacts()),
+    renewers: lists['peer-renew-keybinding'].map((node) => node.overviewFacts()),
     validationAuthorities: lists['peer-validation-authority'].map((node) => node.overviewFacts()),
   };
   return toOverview(facts);

@@ -20,6 +20,7 @@ const WRITES = [
   'syncs/x/start',
   'syncs/x/dry-run',
   'syncs/x/stop',
+  'renewers/x/renew',
   'endpoints/x/refuse',
   'endpoints/x/admit',
   'endpoints/x/forget',

@@ -14,17 +14,19 @@ describe('metrics', () => {
     ocspFromCache: 4,
     ocspSigned: 3,
   };
-  const overview = toOverview({
-    connectors: [connector('va', { lastPing }), connector('new')],
-    syncs: [sync('nightly', 'va', { progress: progress({ percent: 40, missing: 7 }) })],
-    endpoints: [endpoint('door', [peer('a', { requests: 3 })])],
-    validationAuthorities: [
-      validationAuthority('public', [keyBinding('signer'), { id: 'x', name: 'x', facts: undefined, error: 'gone' }], {
-        ocsp,
-      }),
-      validationAuthority('crls only'),
-    ],
-  });
+  const overview = toOverview(
+    facts({
+      connectors: [connector('va', { lastPing }), connector('new')],
+      syncs: [sync('nightly', 'va', { progress: progress({ percent: 40, missing: 7 }) })],
+      endpoints: [endpoint('door', [peer('a', { requests: 3 })])],
+      validationAuthorities: [
+        validationAuthority('public', [keyBinding('signer'), { id: 'x', name: 'x', facts: undefined, error: 'gone' }], {
+          ocsp,
+        }),
+        validationAuthority('crls only'),
+      ],
+    }),
+  );
 
   it('say the numbers of connectors, synchronisations and endpoints in base units', async () => {
     const text = await renderMetrics(overview);

@@ -1,7 +1,18 @@
 import assert from 'node:assert/strict';
 import { MAX_INCOMING_ROWS, toOverview } from '../../../lib/overview/overview.ts';
 import { statusOf } from '../../../lib/publisher/publisher-status.ts';
-import { connector, endpoint, facts, keyBinding, peer, progress, sync, validationAuthority } from './rows.ts';
+import {
+  connector,
+  endpoint,
+  facts,
+  keyBinding,
+  peer,
+  progress,
+  renewal,
+  renewer,
+  sync,
+  validationAuthority,
+} from './rows.ts';
 
 describe('overview', () => {
   it('is empty where nothing is configured', () => {
@@ -64,6 +75,7 @@ describe('overview', () => {
         syncs: [sync('s', 'a')],
         endpoints: [endpoint('e', [peer('p')])],
         validationAuthorities: [validationAuthority('v', [keyBinding('k')])],
+        renewers: [renewer('r', 'a', { renewals: [renewal('k')] })],
       }),
     );
     for (const [section, rows] of Object.entries(overview)) assert.equal(rows.length, 1, section);
@@ -189,6 +201,41 @@ describe('overview', () => {
       const both = ['a', 'b'].map((id) => validationAuthority(id, [keyBinding('k')]));
       const { keyBindings } = toOverview(facts({ validationAuthorities: both }));
       assert.equal(new Set(keyBindings.map(({ id }) => id)).size, 2);
+    });
+  });
+
+  describe('of renewals', () => {
+    const rowsOf = (...renewers: ReturnType<typeof renewer>[]) => toOverview(facts({ renewers }));
+
+    it('says who can renew the key bindings of which peer, and who cannot for want of a CA', () => {
+      const { renewers } = rowsOf(renewer('b', 'va'), renewer('a', 'va', { authority: '' }));
+      assert.deepEqual(
+        renewers.map(({ id, connectorId, authority }) => [id, connectorId, authority]),
+        [
+          ['a', 'va', ''],
+          ['b', 'va', 'Issuing CA'],
+        ],
+      );
+    });
+
+    it('says of one under way when it began, and of one that ended how', () => {
+      const failed = { outcome: 'failed', code: 'ERR_NOT_ISSUED', startedAt: 0, endedAt: 5_000 } as const;
+      const { renewals } = rowsOf(
+        renewer('r', 'va', { renewals: [renewal('x', { step: 'csr' }), renewal('y', failed)] }),
+      );
+      assert.deepEqual(
+        renewals.map(({ binding, step, outcome, code, endedAt }) => [binding, step, outcome, code, endedAt]),
+        [
+          ['y', '', 'failed', 'ERR_NOT_ISSUED', '1970-01-01T00:00:05.000Z'],
+          ['x', 'csr', '', '', ''],
+        ],
+      );
+    });
+
+    it('keeps one name at two peers, and by two nodes, apart', () => {
+      const renewals = [renewal('k'), renewal('k', { connectorId: 'vb' })];
+      const rows = rowsOf(renewer('a', 'va', { renewals }), renewer('b', 'va', { renewals }));
+      assert.equal(new Set(rows.renewals.map(({ id }) => id)).size, 4);
     });
   });
 });

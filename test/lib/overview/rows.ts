@@ -6,15 +6,17 @@ import type { KeyBindingFacts } from '../../../lib/keybinding/key-binding-facts.
 import type { EndpointFacts } from '../../../lib/overview/incoming-row.ts';
 import type { ConnectorFacts } from '../../../lib/overview/outgoing-row.ts';
 import type { OverviewFacts } from '../../../lib/overview/overview.ts';
+import type { RenewerFacts } from '../../../lib/overview/renewal-row.ts';
 import type { SyncFacts } from '../../../lib/overview/sync-row.ts';
 import type { ServedKeyBinding, ValidationAuthorityFacts } from '../../../lib/overview/validation-authority-row.ts';
 import type { PoolFacts } from '../../../lib/pool/connection-pool.ts';
+import type { RenewalState } from '../../../lib/renewal/renewal-log.ts';
 import { SyncMeter, type SyncProgress } from '../../../lib/sync/sync-progress.ts';
 import { AnswerCounts } from '../../../lib/validation-authority/answer-counts.ts';
 
 /** Of a side that has nothing but what is given. */
 export function facts(fields: Partial<OverviewFacts>): OverviewFacts {
-  return { connectors: [], syncs: [], endpoints: [], validationAuthorities: [], ...fields };
+  return { connectors: [], syncs: [], endpoints: [], validationAuthorities: [], renewers: [], ...fields };
 }
 
 const POOL: PoolFacts = {
@@ -126,4 +128,13 @@ export function keyBinding(name: string, fields: Partial<KeyBindingFacts> = {}):
     ...fields,
   };
   return { id: `node of ${name}`, name, facts: binding, error: '' };
+}
+
+export function renewer(id: string, connectorId: string, fields: Partial<RenewerFacts> = {}): RenewerFacts {
+  return { id, name: id, connectorId, authority: 'Issuing CA', renewals: [], ...fields };
+}
+
+export function renewal(binding: string, fields: Partial<RenewalState> = {}): RenewalState {
+  const state = { step: '', outcome: '', code: '', detail: '', startedAt: 1_000, endedAt: 0 } as const;
+  return { connectorId: 'va', binding, ...state, ...fields };
 }
