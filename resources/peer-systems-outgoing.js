@@ -92,7 +92,8 @@ function connectorCard(id, context) {
       showLines(lines, row, text);
       setText(toggle.lastChild, text(isSwitchedOff ? 'action.enable' : 'action.disable'));
       const isOff = row.state === 'disabled' || row.state === 'unusable';
-      for (const each of [ping, reset, bindings.toggle]) each.disabled = isOff || !mayWrite();
+      for (const each of [ping, reset]) each.disabled = isOff || !mayWrite();
+      bindings.toggle.disabled = isOff;
       toggle.disabled = !mayWrite();
       // Who the RA is shows once its certificate has been seen.
       authorise.hidden = !asksForRole(id) || row.serverSubjectDN === '';

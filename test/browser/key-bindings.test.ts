@@ -159,6 +159,27 @@ describe(`key bindings in a browser${NO_BROWSER === undefined ? '' : ` (${NO_BRO
     assert.equal(await bindingOf('unserved', 'OCSP signer 1').getByRole('button').count(), 0);
   });
 
+  it('are shown to who may only look, with buttons that cannot be pressed', async () => {
+    const other = await openBrowser();
+    try {
+      // What the runtime tells the editor of such a user.
+      await other.page.route(/\/settings(\?|$)/, async (route) => {
+        const response = await route.fetch();
+        const user = { anonymous: true, permissions: 'read' };
+        await route.fulfill({ response, json: { ...((await response.json()) as object), user } });
+      });
+      await openEditor(other.page, nodeRed.url, 'connector');
+      await showTab(other.page);
+      await cardOf('connector', other.page).getByRole('button', { name: 'Key bindings' }).click();
+      const renew = bindingOf('connector', 'OCSP signer 1', other.page).getByRole('button', { name: 'Renew' });
+      await renew.waitFor();
+      assert.ok(await renew.isDisabled());
+      assert.deepEqual(other.errors, []);
+    } finally {
+      await other.close();
+    }
+  });
+
   it('are put away with a connector that is disabled', async () => {
     await cardOf('connector').getByRole('button', { name: 'Disable' }).click();
     await bindingOf('connector', 'OCSP signer 1').waitFor({ state: 'hidden' });
