@@ -43,6 +43,8 @@ interface Credentials {
 export interface OcspKeyBindingNode extends Node<Credentials> {
   /** undefined until the token is open, and when it could not be opened. */
   opened(): KeyBinding | undefined;
+  /** @throws PeerError why there is none: ERR_CRYPTO_TOKEN_UNAVAILABLE until the token is open, then its own error */
+  binding(): KeyBinding;
   /** For peers: a binding that says so where the token is not open; undefined where the fields name no binding. */
   managed(): ManagedKeyBinding | undefined;
 }
@@ -57,10 +59,17 @@ export default function (RED: NodeAPI): void {
     RED.nodes.createNode(this, config);
     let binding: KeyBinding | undefined;
     let offline: OfflineKeyBinding | undefined;
-    let reported = '';
+    let failure = new PeerError('ERR_CRYPTO_TOKEN_UNAVAILABLE', `The key binding "${config.name}" is not open yet`);
     let isClosed = false;
     let retry: NodeJS.Timeout | undefined;
-    Object.assign(this, { opened: () => binding, managed: () => binding ?? offline });
+    Object.assign(this, {
+      opened: () => binding,
+      binding: () => {
+        if (binding === undefined) throw failure;
+        return binding;
+      },
+      managed: () => binding ?? offline,
+    });
     const tell = ({ kind, key }: KeyBindingEvent): void => this.log(`${kind}: ${key}`);
     let warned = '';
     const check = async (opened: KeyBinding | undefined): Promise<void> => {
@@ -77,10 +86,10 @@ export default function (RED: NodeAPI): void {
         await check(opened);
         binding = opened;
       } catch (error) {
-        const { code, message } = toPeerError(error);
-        if (message !== reported) this.error(message);
-        reported = message;
-        if (isClosed || code !== 'ERR_CRYPTO_TOKEN_UNAVAILABLE') return;
+        const { message } = failure;
+        failure = toPeerError(error);
+        if (failure.message !== message) this.error(failure.message);
+        if (isClosed || failure.code !== 'ERR_CRYPTO_TOKEN_UNAVAILABLE') return;
         retry = setTimeout(() => {
           opening = tryOpening();
         }, REOPEN_MS).unref();

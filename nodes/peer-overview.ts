@@ -9,6 +9,11 @@ import { type FlowMessage, handleInput } from './shared/handle-input.ts';
 import { numberField } from './shared/node-config.ts';
 import { showStatus } from './shared/node-status.ts';
 
+/** The tables, one for each output. */
+const TABLES = ['outgoing', 'incoming', 'validationAuthorities'] as const;
+
+type Table = (typeof TABLES)[number];
+
 interface PeerOverviewDef extends NodeDef {
   /** Milliseconds between two looks. */
   readonly intervalMs: number | string;
@@ -20,16 +25,15 @@ export default function (RED: NodeAPI): void {
     let shown: Overview | undefined;
     handleInput(this, async (message) => {
       const overview = collectOverview(RED);
-      const incoming = RED.util.cloneMessage(message);
-      return [fill(message, 'outgoing', overview), fill(incoming, 'incoming', overview)];
+      const [first, ...others] = TABLES;
+      const copies = others.map((table) => fill(RED.util.cloneMessage(message), table, overview));
+      return [fill(message, first, overview), ...copies];
     });
     const look = (): void => {
       const overview = collectOverview(RED);
-      const isOther = (section: 'outgoing' | 'incoming'): boolean =>
-        !isDeepStrictEqual(shown?.[section], overview[section]);
-      const message = (section: 'outgoing' | 'incoming'): FlowMessage | null =>
-        isOther(section) ? fill({} as FlowMessage, section, overview) : null;
-      const messages = [message('outgoing'), message('incoming')];
+      const messages = TABLES.map((table) =>
+        isSameTable(table, shown, overview) ? null : fill({} as FlowMessage, table, overview),
+      );
       shown = overview;
       if (messages.some((each) => each !== null)) this.send(messages as never);
       showCounts(this, overview);
@@ -58,9 +62,13 @@ export default function (RED: NodeAPI): void {
   }
 }
 
-function fill(message: FlowMessage, section: 'outgoing' | 'incoming', overview: Overview): FlowMessage {
-  message.topic = section;
-  message.payload = overview[section];
+function isSameTable(table: Table, before: Overview | undefined, now: Overview): boolean {
+  return isDeepStrictEqual(before?.[table], now[table]);
+}
+
+function fill(message: FlowMessage, table: Table, overview: Overview): FlowMessage {
+  message.topic = table;
+  message.payload = overview[table];
   message['overview'] = overview;
   return message;
 }

@@ -6,7 +6,6 @@ import type { Node, NodeAPI } from 'node-red';
 import { effectiveRights, parseRoles } from '../lib/auth/effective-rules.ts';
 import { PeerError, toPeerError } from '../lib/errors.ts';
 import { METRICS_TYPE, renderMetrics } from '../lib/overview/metrics.ts';
-import type { PeerConnectorNode } from './peer-connector.ts';
 import { type AdminRequest, askRoute, getRoute, postRoute, textField } from './shared/admin-route.ts';
 import { collectOverview, type OverviewNodes } from './shared/collect-overview.ts';
 import { OverviewFeed } from './shared/overview-feed.ts';
@@ -22,6 +21,7 @@ export default function (RED: NodeAPI): void {
   addOverview(RED);
   addConnectorActions(RED);
   addSyncActions(RED);
+  addRenewalActions(RED);
   addIncomingActions(RED);
 }
 
@@ -55,42 +55,15 @@ function addConnectorActions(RED: NodeAPI): void {
     }
   });
   postRoute(RED, '/peer-systems/connectors/:id/reset', (request) => connector(request).reset());
-  addKeyBindingActions(RED, connector);
+  getRoute(RED, '/peer-systems/connectors/:id/key-bindings', (request) =>
+    connector(request).client().listKeyBindings(AbortSignal.timeout(PING_MS)),
+  );
   addQueueActions(RED, (request) => connector(request).id);
   for (const isEnabled of [true, false]) {
     postRoute(RED, `/peer-systems/connectors/:id/${isEnabled ? 'enable' : 'disable'}`, (request) =>
       switchesOf(RED).setConnector(connector(request).id, isEnabled),
     );
   }
-}
-
-function addKeyBindingActions(RED: NodeAPI, connector: (request: AdminRequest) => PeerConnectorNode): void {
-  getRoute(RED, '/peer-systems/connectors/:id/key-bindings', async (request) => {
-    const { id, client } = connector(request);
-    const keyBindings = await client().listKeyBindings(AbortSignal.timeout(PING_MS));
-    return { keyBindings, canRenewHere: renewerOf(RED, id) !== undefined };
-  });
-  // A message to the node, so that its flow sees the renewal as any other, and may be its CA.
-  postRoute(RED, '/peer-systems/connectors/:id/key-bindings/renew', (request) => {
-    const { id, name } = connector(request);
-    const keyBindings = textField(request.body['name'], 'name');
-    const renewer = renewerOf(RED, id);
-    if (renewer === undefined) {
-      const detail = `No renew-keybinding node that is deployed renews at "${name || id}"`;
-      throw new PeerError('ERR_INVALID_CONFIG', detail);
-    }
-    renewer.receive({ topic: 'peer-systems', payload: '', keyBindings } as never);
-  });
-}
-
-/** The first node of the flows that renews at a connector. */
-function renewerOf(RED: NodeAPI, connectorId: string): Node | undefined {
-  const ids: string[] = [];
-  RED.nodes.eachNode((node) => {
-    const { id, type, connector } = node as typeof node & { readonly connector?: unknown };
-    if (type === 'peer-renew-keybinding' && connector === connectorId) ids.push(id);
-  });
-  return ids.map((id) => RED.nodes.getNode(id) as Node | null).find((node) => node !== null) ?? undefined;
 }
 
 function addQueueActions(RED: NodeAPI, connectorId: (request: AdminRequest) => string): void {
@@ -128,6 +101,14 @@ function addSyncActions(RED: NodeAPI): void {
     response.type('application/yaml');
     response.set('Content-Disposition', `attachment; filename*=UTF-8''${encodeURIComponent(report.filename)}`);
     return report.yaml;
+  });
+}
+
+function addRenewalActions(RED: NodeAPI): void {
+  postRoute(RED, '/peer-systems/renewers/:id/renew', ({ params, body }) => {
+    const keyBinding = textField(body['keyBinding'], 'keyBinding');
+    const renewer = nodeOf(RED, 'peer-renew-keybinding', params['id']);
+    return renewer.beginRenewal(keyBinding, AbortSignal.timeout(PING_MS));
   });
 }
 

@@ -6,8 +6,15 @@ import type { CertificateAuthority } from '../lib/authority/certificate-authorit
 import { FlowAuthority, type FlowOrder } from '../lib/authority/flow-authority.ts';
 import { PeerError } from '../lib/errors.ts';
 import type { KeyBindingFacts } from '../lib/keybinding/key-binding-facts.ts';
+import type { RenewerFacts } from '../lib/overview/renewal-row.ts';
 import type { RenewalProgress } from '../lib/renewal/key-binding-renewal.ts';
-import { type RenewalRow, type RenewalSelection, renewKeyBindings } from '../lib/renewal/renew-key-bindings.ts';
+import {
+  type RenewalRow,
+  type RenewalSelection,
+  renewKeyBindings,
+  requireRenewable,
+} from '../lib/renewal/renew-key-bindings.ts';
+import { RenewalLog } from '../lib/renewal/renewal-log.ts';
 import type { CertificateAuthorityNode } from './certificate-authority.ts';
 import type { PeerConnectorNode } from './peer-connector.ts';
 import { connectorsFor, useConnectors } from './shared/connectors.ts';
@@ -23,10 +30,25 @@ interface RenewKeyBindingDef extends NodeDef {
   readonly newKeyPair: boolean;
 }
 
+/** What the overview uses of a node that renews. */
+export interface RenewKeyBindingNode extends Node {
+  /** Never throws. */
+  overviewFacts(): RenewerFacts;
+  /**
+   * Begins to renew one key binding of the peer of the dialog, by a message to this node, so that its flow sees it as any
+   * other.
+   *
+   * @throws PeerError before anything begins: ERR_KEY_BINDING_UNKNOWN, ERR_INVALID_INPUT when it cannot be renewed,
+   *   ERR_TASK_RUNNING, ERR_INVALID_CONFIG, and what the peer and the way to it say
+   */
+  beginRenewal(name: string, signal: AbortSignal): Promise<void>;
+}
+
+const AUTHORITY = 'peer-certificate-authority';
 const DAY_MS = 86_400_000;
 
 export default function (RED: NodeAPI): void {
-  function PeerRenewKeyBinding(this: Node, config: RenewKeyBindingDef): void {
+  function PeerRenewKeyBinding(this: RenewKeyBindingNode, config: RenewKeyBindingDef): void {
     RED.nodes.createNode(this, config);
     const connectorIds = config.connector ? [config.connector] : [];
     useConnectors(RED, this, connectorIds);
@@ -38,19 +60,39 @@ export default function (RED: NodeAPI): void {
       this.send([{ topic: 'progress', payload: progress, renewal: progress } as never, null]);
     };
     const authorities = new AuthorityOf(RED, config, ask);
+    const log = new RenewalLog();
+    Object.assign(this, {
+      overviewFacts: () => overviewFactsOf(RED, this, config, log),
+      beginRenewal: async (name: string, signal: AbortSignal) => {
+        const [connector] = connectorsFor(RED, connectorIds, undefined) as [PeerConnectorNode];
+        configNode(RED, config.authority, AUTHORITY);
+        requireRenewable(await connector.client().listKeyBindings(signal), name);
+        if (log.isUnderway(connector.id, name)) {
+          throw new PeerError('ERR_TASK_RUNNING', `The key binding "${name}" is being renewed already`);
+        }
+        this.receive({ topic: 'peer-systems', payload: 'renew', keyBindings: [name] } as never);
+      },
+    });
 
     const renew = async (message: FlowMessage, connector: PeerConnectorNode): Promise<FlowMessage> => {
-      const task = {
-        client: connector.client(),
-        peer: connector.name || connector.id,
-        authority: authorities.get(),
-        newKeyPair: typeof message['newKeyPair'] === 'boolean' ? message['newKeyPair'] : config.newKeyPair,
-        onProgress: tell,
-      };
-      const { rows, failure } = await renewKeyBindings(task, selectionOf(message, config), controller.signal);
+      const selection = selectionOf(message, config);
+      const peer = connector.name || connector.id;
+      const { rows, failure } = await log.follow(connector.id, selection, async (note) => {
+        const task = {
+          client: connector.client(),
+          peer,
+          authority: authorities.get(),
+          newKeyPair: typeof message['newKeyPair'] === 'boolean' ? message['newKeyPair'] : config.newKeyPair,
+          onProgress: (progress: RenewalProgress): void => {
+            note(progress);
+            tell(progress);
+          },
+        };
+        return renewKeyBindings(task, selection, controller.signal);
+      });
       if (failure !== undefined) throw failure;
       message.payload = rows;
-      message['renewal'] = sumsOf(task.peer, rows);
+      message['renewal'] = sumsOf(peer, rows);
       showSums(RED, this, rows);
       return message;
     };
@@ -73,6 +115,17 @@ export default function (RED: NodeAPI): void {
   RED.nodes.registerType('peer-renew-keybinding', PeerRenewKeyBinding);
 }
 
+function overviewFactsOf(
+  RED: NodeAPI,
+  { id, name }: Node,
+  { connector, authority }: RenewKeyBindingDef,
+  log: RenewalLog,
+): RenewerFacts {
+  const issuer = RED.nodes.getNode(authority) as Node | null;
+  const issuerName = issuer?.type === AUTHORITY ? issuer.name || issuer.id : '';
+  return { id, name: name || id, connectorId: connector, authority: issuerName, renewals: log.list() };
+}
+
 /** The CA of the dialog, opened again when a deploy has renewed its node. */
 class AuthorityOf {
   readonly #RED: NodeAPI;
@@ -89,8 +142,7 @@ class AuthorityOf {
 
   /** @throws PeerError what opening it throws */
   get(): CertificateAuthority {
-    const type = 'peer-certificate-authority';
-    const node = configNode<CertificateAuthorityNode>(this.#RED, this.#config.authority, type);
+    const node = configNode<CertificateAuthorityNode>(this.#RED, this.#config.authority, AUTHORITY);
     if (this.#authority === undefined || this.#node !== node) this.#authority = node.authority(this.#ask);
     this.#node = node;
     return this.#authority;

@@ -4,9 +4,8 @@
 import type { Node, NodeAPI, NodeDef } from 'node-red';
 import { PeerError, toPeerError } from '../lib/errors.ts';
 import type { KeyBinding } from '../lib/keybinding/key-binding.ts';
-import type { ManagedKeyBinding } from '../lib/keybinding/offline-key-binding.ts';
 import { OcspResponder } from '../lib/ocsp/ocsp-responder.ts';
-import type { ValidationAuthorityFacts } from '../lib/overview/public-row.ts';
+import type { ServedKeyBinding, ValidationAuthorityFacts } from '../lib/overview/validation-authority-row.ts';
 import { AnswerCounts } from '../lib/validation-authority/answer-counts.ts';
 import { ocspFaces, ocspNumbers } from '../lib/validation-authority/ocsp-face.ts';
 import { type Face, PublicServer } from '../lib/validation-authority/public-server.ts';
@@ -27,47 +26,49 @@ interface ValidationAuthorityDef extends NodeDef {
   readonly keyBindings?: readonly string[];
 }
 
-/** What the overview uses of the node. */
+/** What the overview uses of a validation authority. */
 export interface ValidationAuthorityNode extends Node {
+  /** Never throws. */
   overviewFacts(): ValidationAuthorityFacts;
+}
+
+/** How far the server of a node is. */
+interface Standing {
+  opened: Opened | undefined;
+  isListening: boolean;
+  /** Why there is none; empty = no reason known. */
+  failure: string;
 }
 
 const TELL_INTERVAL_MS = 1_000;
 
 export default function (RED: NodeAPI): void {
-  function PeerValidationAuthority(this: Node, config: ValidationAuthorityDef): void {
+  function PeerValidationAuthority(this: ValidationAuthorityNode, config: ValidationAuthorityDef): void {
     RED.nodes.createNode(this, config);
     const counts = new AnswerCounts();
-    let opened: Opened | undefined;
-    let failure = '';
-    Object.assign(this, {
-      overviewFacts: (): ValidationAuthorityFacts => ({
-        id: this.id,
-        name: this.name || `${config.host || '*'}:${config.port}`,
-        port: opened?.server.port,
-        error: failure,
-        answers: counts.numbers(),
-        ocsp: opened?.responder && ocspNumbers(opened.responder),
-        keyBindings: managedBindings(RED, config).map((binding) => binding.facts()),
-      }),
-    });
-    const numbers = () => ({ ...counts.take(), ...(opened?.responder && ocspNumbers(opened.responder)) });
+    const standing: Standing = { opened: undefined, isListening: false, failure: '' };
+    Object.assign(this, { overviewFacts: () => overviewFactsOf(RED, this, { config, standing, counts }) });
+    const numbers = () => {
+      const responder = standing.opened?.responder;
+      return { ...counts.take(), ...(responder && ocspNumbers(responder)) };
+    };
     const onAnswer: OnAnswer = (path, status, error) => {
-      counts.add(status);
+      counts.add(path, status);
       if (error !== undefined) this.warn(`${path}: ${error.code}: ${error.message}`);
     };
     const open = async (): Promise<void> => {
-      opened = openServer(RED, config, onAnswer);
+      const opened = openServer(RED, config, onAnswer);
+      Object.assign(standing, { opened, failure: '' });
       await opened.server.start();
+      standing.isListening = true;
       const text = RED._('validation-authority.status.listening', { port: opened.server.port });
       showStatus(this, { fill: 'green', shape: 'dot', text });
     };
     const onStarted = (): void => {
-      if (opened !== undefined) return;
+      if (standing.opened !== undefined) return;
       open().catch((cause: unknown) => {
         const error = toPeerError(cause);
-        opened = undefined;
-        failure = error.message;
+        Object.assign(standing, { opened: undefined, failure: error.message });
         showError(this, error);
         this.error(error, {});
       });
@@ -84,8 +85,8 @@ export default function (RED: NodeAPI): void {
     this.on('close', (_removed: boolean, done: () => void) => {
       RED.events.off('flows:started', onStarted);
       clearInterval(timer);
-      if (opened === undefined) return done();
-      opened.server.close().then(done, done);
+      if (standing.opened === undefined) return done();
+      standing.opened.server.close().then(done, done);
     });
   }
 
@@ -100,6 +101,36 @@ interface Opened {
   readonly responder: OcspResponder | undefined;
 }
 
+function overviewFactsOf(
+  RED: NodeAPI,
+  { id, name }: Node,
+  parts: { readonly config: ValidationAuthorityDef; readonly standing: Standing; readonly counts: AnswerCounts },
+): ValidationAuthorityFacts {
+  const { config, standing, counts } = parts;
+  const { opened, isListening, failure } = standing;
+  return {
+    id,
+    name: name || id,
+    host: (config.host ?? '').trim(),
+    port: isListening ? opened?.server.port : undefined,
+    error: failure,
+    servesCrls: config.crls,
+    answers: counts.numbers(),
+    ocsp: opened?.responder && ocspNumbers(opened.responder),
+    keyBindings: (config.keyBindings ?? []).map((bindingId) => servedKeyBinding(RED, bindingId)),
+  };
+}
+
+function servedKeyBinding(RED: NodeAPI, id: string): ServedKeyBinding {
+  const name = (RED.nodes.getNode(id) as Node | null)?.name || id;
+  try {
+    const facts = configNode<OcspKeyBindingNode>(RED, id, 'peer-ocsp-keybinding').binding().facts();
+    return { id, name, facts, error: '' };
+  } catch (error) {
+    return { id, name, facts: undefined, error: toPeerError(error).message };
+  }
+}
+
 /** Those that are open; the same array as long as they are the same. A deploy may renew them at any time. */
 function openBindings(RED: NodeAPI, { keyBindings = [] }: ValidationAuthorityDef): () => readonly KeyBinding[] {
   let last: readonly KeyBinding[] = [];
@@ -110,11 +141,6 @@ function openBindings(RED: NodeAPI, { keyBindings = [] }: ValidationAuthorityDef
     if (!isSame) last = found;
     return last;
   };
-}
-
-/** Those that are chosen, open or not. */
-function managedBindings(RED: NodeAPI, { keyBindings = [] }: ValidationAuthorityDef): readonly ManagedKeyBinding[] {
-  return keyBindings.flatMap((id) => (RED.nodes.getNode(id) as OcspKeyBindingNode | null)?.managed?.() ?? []);
 }
 
 function openServer(RED: NodeAPI, config: ValidationAuthorityDef, onAnswer: OnAnswer): Opened {

@@ -2,7 +2,6 @@
  * Outgoing connections: a card per peer connector with its synchronisations.
  */
 
-import { showKeyBindings } from './peer-systems-bindings.js';
 import {
   button,
   dayOf,
@@ -14,6 +13,7 @@ import {
   setText,
   timeOf,
 } from './peer-systems-elements.js';
+import { remoteBindings } from './peer-systems-remote-bindings.js';
 import { asksForRole, authoriseRequests } from './peer-systems-roles.js';
 
 /** The section. */
@@ -29,11 +29,11 @@ export function outgoingList(context) {
       none,
       cards,
     ]),
-    show({ connectors, syncs, switches }) {
+    show({ connectors, ...others }) {
       none.hidden = connectors.length > 0;
       update(
         connectors.sort((a, b) => a.name.localeCompare(b.name)),
-        { syncs, switches },
+        others,
       );
     },
   };
@@ -66,17 +66,24 @@ function connectorCard(id, context) {
   const toggle = button('', 'fa-power-off', () => act(isSwitchedOff ? 'enable' : 'disable'));
   const queue = queueButtons(id, context);
   const authorise = button(text('action.authorise'), 'fa-user-plus', () => authoriseRequests(id, text));
-  const bindings = button(text('action.keyBindings'), 'fa-key', () => showKeyBindings(id, context));
+  const bindings = remoteBindings(id, context);
   const buttons = element('div', { class: 'peer-buttons' }, [
-    ...[ping, reset, toggle, bindings, authorise],
+    ...[ping, reset, toggle, bindings.toggle, authorise],
     ...queue.elements,
   ]);
   const runs = element('div', { class: 'peer-syncs' });
   const updateRuns = keyedParts(runs, (syncId) => syncLine(syncId, context));
   const head = element('div', { class: 'peer-head' }, [dot, name, state]);
   return {
-    element: element('article', { class: 'peer-card', 'data-id': id }, [head, url, lines.element, buttons, runs]),
-    show(row, { syncs, switches }) {
+    element: element('article', { class: 'peer-card', 'data-id': id }, [
+      head,
+      url,
+      lines.element,
+      buttons,
+      bindings.element,
+      runs,
+    ]),
+    show(row, { syncs, renewers, renewals, switches }) {
       isSwitchedOff = switches.disabledConnectors?.includes(id) === true;
       setText(name, row.name);
       setText(url, row.url);
@@ -85,15 +92,16 @@ function connectorCard(id, context) {
       showLines(lines, row, text);
       setText(toggle.lastChild, text(isSwitchedOff ? 'action.enable' : 'action.disable'));
       const isOff = row.state === 'disabled' || row.state === 'unusable';
-      for (const each of [ping, reset, bindings]) each.disabled = isOff || !mayWrite();
+      for (const each of [ping, reset]) each.disabled = isOff || !mayWrite();
+      bindings.toggle.disabled = isOff;
       toggle.disabled = !mayWrite();
       // Who the RA is shows once its certificate has been seen.
       authorise.hidden = !asksForRole(id) || row.serverSubjectDN === '';
       queue.show(row);
-      updateRuns(
-        syncs.filter(({ connectorId }) => connectorId === id),
-        row,
-      );
+      const ofThis = (rows) => rows.filter(({ connectorId }) => connectorId === id);
+      const able = ofThis(renewers).filter(({ authority }) => authority !== '');
+      bindings.show({ renewers: able, renewals: ofThis(renewals), isOff });
+      updateRuns(ofThis(syncs), row);
     },
   };
 }
@@ -118,18 +126,10 @@ function queueButtons(id, { text, call, mayWrite }) {
   };
 }
 
-/** The first marks of a queue, each with its cause. */
-function showQueue(id, text) {
-  return showList(`connectors/${encodeURIComponent(id)}/queue`, text, (mark) => {
-    const cause = mark.code === '' ? '' : ` · ${mark.code}: ${mark.detail}`;
-    return `${text(`mark.${mark.state}`)} · ${mark.kind} ${mark.fingerprint} · ${timeOf(mark.addedAt)}${cause}`;
-  });
-}
-
-/** Fetches rows and shows each as a line; a failure is shown in its words. */
-async function showList(path, text, lineOf) {
-  const rows = await $.getJSON(`peer-systems/${path}`).then(
-    (found) => found.map(lineOf),
+/** The first marks of a queue, each with its cause; a failure is shown in its words. */
+async function showQueue(id, text) {
+  const rows = await $.getJSON(`peer-systems/connectors/${encodeURIComponent(id)}/queue`).then(
+    (marks) => marks.map((mark) => markText(mark, text)),
     ({ responseJSON: { code = '', detail = '' } = {} }) => [`${code} ${detail}`],
   );
   const lines = (rows.length === 0 ? [text('outgoing.nothing')] : rows).map((row) => {
@@ -140,6 +140,11 @@ async function showList(path, text, lineOf) {
   const list = element('div', { class: 'peer-marks' }, lines);
   const close = { text: text('action.close'), class: 'primary', click: () => shown.close() };
   const shown = RED.notify($(list), { modal: true, fixed: true, buttons: [close] });
+}
+
+function markText({ state, kind, fingerprint, addedAt, code, detail }, text) {
+  const cause = code === '' ? '' : ` · ${code}: ${detail}`;
+  return `${text(`mark.${state}`)} · ${kind} ${fingerprint} · ${timeOf(addedAt)}${cause}`;
 }
 
 function dotOf({ state, pingError, outOfSync, identityOutdated }) {

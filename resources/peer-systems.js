@@ -7,12 +7,21 @@
 import { element, heading, setText } from './peer-systems-elements.js';
 import { incomingList } from './peer-systems-incoming.js';
 import { outgoingList } from './peer-systems-outgoing.js';
-import { publicList } from './peer-systems-public.js';
+import { validationList } from './peer-systems-validation.js';
 
 const TAB = 'peer-systems';
 const TOPIC = 'peer-systems/changed';
 const KEEP_ALIVE_MS = 20_000;
-const SECTIONS = ['outgoing', 'syncs', 'endpoints', 'incoming', 'validationAuthorities', 'keyBindings'];
+const SECTIONS = [
+  'outgoing',
+  'syncs',
+  'endpoints',
+  'incoming',
+  'validationAuthorities',
+  'keyBindings',
+  'renewers',
+  'renewals',
+];
 
 /** Adds the tab. @param text gives the translated text of a key */
 export function addSidebar(text) {
@@ -22,14 +31,13 @@ export function addSidebar(text) {
     head: head(context),
     outgoing: outgoingList(context),
     incoming: incomingList(context),
-    public: publicList(context),
+    validation: validationList(context),
   };
-  const content = element('div', { class: 'peer-systems' }, [
-    parts.head.element,
-    parts.outgoing.element,
-    parts.incoming.element,
-    parts.public.element,
-  ]);
+  const content = element(
+    'div',
+    { class: 'peer-systems' },
+    Object.values(parts).map((part) => part.element),
+  );
   const feed = new Feed(state, () => show(state, parts));
   RED.sidebar.addTab({
     id: TAB,
@@ -57,9 +65,10 @@ function mayWrite(permission = 'peer-systems.write') {
 function show({ rows, switches, hasAdminAuth }, parts) {
   const list = (section) => [...rows.get(section).values()];
   parts.head.show({ switches, hasAdminAuth });
-  parts.outgoing.show({ connectors: list('outgoing'), syncs: list('syncs'), switches });
+  const [syncs, renewers, renewals] = [list('syncs'), list('renewers'), list('renewals')];
+  parts.outgoing.show({ connectors: list('outgoing'), syncs, renewers, renewals, switches });
   parts.incoming.show({ peers: list('incoming'), endpoints: list('endpoints'), switches });
-  parts.public.show({ authorities: list('validationAuthorities'), keyBindings: list('keyBindings') });
+  parts.validation.show({ authorities: list('validationAuthorities'), keyBindings: list('keyBindings') });
 }
 
 /** Banner and global switches. */

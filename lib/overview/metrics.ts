@@ -1,14 +1,15 @@
 /**
  * The overview in the text format of Prometheus, each value under the word that the overview has for it.
  */
-import { Gauge, Registry } from 'prom-client';
+import { Counter, Gauge, Registry } from 'prom-client';
 import type { EndpointRow } from './incoming-row.ts';
 import type { OutgoingRow } from './outgoing-row.ts';
 import type { Overview } from './overview.ts';
-import type { KeyBindingRow, ValidationAuthorityRow } from './public-row.ts';
 import type { SyncRow } from './sync-row.ts';
+import type { KeyBindingRow, ValidationAuthorityRow } from './validation-authority-row.ts';
 
 interface Metric<R> {
+  /** One that ends in `_total` only grows, until this side starts anew: a counter; all others are gauges. */
   readonly name: string;
   readonly help: string;
   /** undefined = not known, so not told. */
@@ -112,20 +113,50 @@ const ENDPOINTS: readonly Metric<EndpointRow>[] = [
 
 const VALIDATION_AUTHORITIES: readonly Metric<ValidationAuthorityRow>[] = [
   {
-    name: 'peer_va_listening',
+    name: 'peer_validation_authority_listening',
     help: '1 while the validation authority listens',
     value: ({ state }) => toNumber(state === 'listening'),
   },
-  { name: 'peer_va_answers', help: 'Answers to the public since it began', value: ({ answers }) => answers },
-  { name: 'peer_va_answers_failed', help: 'Answers that this side failed to give', value: ({ failed }) => failed },
-  { name: 'peer_ocsp_requests', help: 'OCSP requests since it began', value: ocsp(({ ocspRequests }) => ocspRequests) },
-  { name: 'peer_ocsp_errors', help: 'OCSP requests without an answer', value: ocsp(({ ocspErrors }) => ocspErrors) },
   {
-    name: 'peer_ocsp_from_cache',
-    help: 'OCSP answers that were signed before',
-    value: ocsp(({ ocspFromCache }) => ocspFromCache),
+    name: 'peer_validation_authority_answers_total',
+    help: 'Answers to the public, of any HTTP status',
+    value: ({ answers }) => answers,
   },
-  { name: 'peer_ocsp_signed', help: 'OCSP answers that were signed', value: ocsp(({ ocspSigned }) => ocspSigned) },
+  {
+    name: 'peer_validation_authority_failures_total',
+    help: 'Answers with an HTTP status of 500 or above',
+    value: ({ failed }) => failed,
+  },
+  {
+    name: 'peer_validation_authority_crls_total',
+    help: 'CRLs served',
+    value: ({ servesCrls, crls }) => (servesCrls ? crls : undefined),
+  },
+  {
+    name: 'peer_ocsp_requests_total',
+    help: 'OCSP requests',
+    value: ({ servesOcsp, ocspRequests }) => (servesOcsp ? ocspRequests : undefined),
+  },
+  {
+    name: 'peer_ocsp_errors_total',
+    help: 'OCSP requests that ended without a signed answer',
+    value: ({ servesOcsp, ocspErrors }) => (servesOcsp ? ocspErrors : undefined),
+  },
+  {
+    name: 'peer_ocsp_cache_hits_total',
+    help: 'OCSP answers that were signed before',
+    value: ({ servesOcsp, ocspFromCache }) => (servesOcsp ? ocspFromCache : undefined),
+  },
+];
+
+/** What was said of how many certificates, one row for each status. */
+interface OcspStatusRow extends Pick<ValidationAuthorityRow, 'id' | 'name'> {
+  readonly status: 'good' | 'revoked' | 'unknown';
+  readonly count: number;
+}
+
+const OCSP_STATUSES: readonly Metric<OcspStatusRow>[] = [
+  { name: 'peer_ocsp_certificates_total', help: 'Certificates answered for', value: ({ count }) => count },
 ];
 
 const KEY_BINDINGS: readonly Metric<KeyBindingRow>[] = [
@@ -135,33 +166,30 @@ const KEY_BINDINGS: readonly Metric<KeyBindingRow>[] = [
     value: ({ operational }) => toNumber(operational === 'online'),
   },
   {
-    name: 'peer_key_binding_expiry_timestamp_seconds',
+    name: 'peer_key_binding_certificate_expiry_timestamp_seconds',
     help: 'When the certificate of the key binding expires',
     value: ({ expires }) => seconds(expires),
   },
 ];
 
-/** Not told by one that serves no OCSP. */
-function ocsp(count: (row: ValidationAuthorityRow) => number) {
-  return (row: ValidationAuthorityRow): number | undefined => (row.servesOcsp ? count(row) : undefined);
-}
-
-const FAMILIES = [OUTGOING, SYNCS, ENDPOINTS, VALIDATION_AUTHORITIES, KEY_BINDINGS] as const;
+const ALL = [
+  ...OUTGOING,
+  ...SYNCS,
+  ...ENDPOINTS,
+  ...VALIDATION_AUTHORITIES,
+  ...OCSP_STATUSES,
+  ...KEY_BINDINGS,
+] satisfies readonly Metric<never>[];
 
 /** Names of all metrics, in the order of the text. */
-export const METRIC_NAMES: readonly string[] = FAMILIES.flatMap((family) => family.map(({ name }) => name));
+export const METRIC_NAMES: readonly string[] = ALL.map(({ name }) => name);
 
 /** Content type of the text. */
 export const METRICS_TYPE: string = Registry.PROMETHEUS_CONTENT_TYPE;
 
 /** The text. */
-export function renderMetrics({
-  outgoing,
-  syncs,
-  endpoints,
-  validationAuthorities,
-  keyBindings,
-}: Overview): Promise<string> {
+export function renderMetrics(overview: Overview): Promise<string> {
+  const { outgoing, syncs, endpoints, validationAuthorities, keyBindings } = overview;
   const registry = new Registry();
   const names = new Map(outgoing.map(({ id, name }) => [id, name]));
   add(registry, OUTGOING, { labels: ['connector', 'id'], rows: outgoing, labelsOf: ({ name, id }) => [name, id] });
@@ -171,17 +199,32 @@ export function renderMetrics({
     labelsOf: ({ connectorId, name, id }) => [names.get(connectorId) ?? '', name, id],
   });
   add(registry, ENDPOINTS, { labels: ['endpoint', 'id'], rows: endpoints, labelsOf: ({ name, id }) => [name, id] });
+  const ofVa = ['validation_authority', 'id'];
   add(registry, VALIDATION_AUTHORITIES, {
-    labels: ['validation_authority', 'id'],
+    labels: ofVa,
     rows: validationAuthorities,
     labelsOf: ({ name, id }) => [name, id],
   });
+  add(registry, OCSP_STATUSES, {
+    labels: [...ofVa, 'status'],
+    rows: validationAuthorities.flatMap(ocspStatusRows),
+    labelsOf: ({ name, id, status }) => [name, id, status],
+  });
   add(registry, KEY_BINDINGS, {
-    labels: ['validation_authority', 'key_binding'],
+    labels: ['validation_authority', 'key_binding', 'id'],
     rows: keyBindings,
-    labelsOf: ({ validationAuthority, name }) => [validationAuthority, name],
+    labelsOf: ({ validationAuthority, name, id }) => [validationAuthority, name, id],
   });
   return registry.metrics();
+}
+
+function ocspStatusRows({ id, name, ...row }: ValidationAuthorityRow): readonly OcspStatusRow[] {
+  if (!row.servesOcsp) return [];
+  return [
+    { id, name, status: 'good', count: row.ocspGood },
+    { id, name, status: 'revoked', count: row.ocspRevoked },
+    { id, name, status: 'unknown', count: row.ocspUnknown },
+  ];
 }
 
 interface Family<R> {
@@ -192,10 +235,12 @@ interface Family<R> {
 
 function add<R>(registry: Registry, metrics: readonly Metric<R>[], { labels, rows, labelsOf }: Family<R>): void {
   for (const { name, help, value } of metrics) {
-    const gauge = new Gauge({ name, help, labelNames: labels, registers: [registry] });
+    const options = { name, help, labelNames: labels, registers: [registry] };
+    const metric = name.endsWith('_total') ? new Counter(options) : new Gauge(options);
     for (const row of rows) {
       const number = value(row);
-      if (number !== undefined) gauge.labels(...labelsOf(row)).set(number);
+      // The registry is new, so what is added to nothing is the value.
+      if (number !== undefined) metric.labels(...labelsOf(row)).inc(number);
     }
   }
 }

@@ -37,6 +37,8 @@ const SECTIONS = [
   'incoming',
   'validationAuthorities',
   'keyBindings',
+  'renewers',
+  'renewals',
 ] as const satisfies readonly Section[];
 /** Who looked longer ago than so many removals gets everything anew. */
 const MAX_REMOVALS = 5_000;

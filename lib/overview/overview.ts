@@ -14,13 +14,20 @@ import {
 } from './incoming-row.ts';
 import { type ConnectorFacts, type OutgoingRow, toOutgoingRow } from './outgoing-row.ts';
 import {
+  type KeyBindingRenewalRow,
+  type RenewerFacts,
+  type RenewerRow,
+  toKeyBindingRenewalRows,
+  toRenewerRow,
+} from './renewal-row.ts';
+import { type SyncFacts, type SyncRow, toSyncRow } from './sync-row.ts';
+import {
   type KeyBindingRow,
   toKeyBindingRows,
   toValidationAuthorityRow,
   type ValidationAuthorityFacts,
   type ValidationAuthorityRow,
-} from './public-row.ts';
-import { type SyncFacts, type SyncRow, toSyncRow } from './sync-row.ts';
+} from './validation-authority-row.ts';
 
 /** What the parts of this side know. */
 export interface OverviewFacts {
@@ -28,6 +35,7 @@ export interface OverviewFacts {
   readonly syncs: readonly SyncFacts[];
   readonly endpoints: readonly EndpointFacts[];
   readonly validationAuthorities: readonly ValidationAuthorityFacts[];
+  readonly renewers: readonly RenewerFacts[];
 }
 
 /** The sections of the overview. A further section is a further list of rows with an `id`. */
@@ -38,24 +46,30 @@ export interface Overview {
   /** The peer seen last first. */
   readonly incoming: readonly IncomingRow[];
   readonly validationAuthorities: readonly ValidationAuthorityRow[];
-  /** Of the validation authorities; one that serves two of them is there twice. */
+  /** Those of the validation authorities. */
   readonly keyBindings: readonly KeyBindingRow[];
+  readonly renewers: readonly RenewerRow[];
+  /** Of the key bindings of peers; the one begun last at the end. */
+  readonly renewals: readonly KeyBindingRenewalRow[];
 }
 
 /** Most incoming peers in an overview, over all endpoints; those seen longest ago are left out. */
 export const MAX_INCOMING_ROWS = 2_000;
 
 /** Makes the overview of all facts. */
-export function toOverview({ connectors, syncs, endpoints, validationAuthorities }: OverviewFacts): Overview {
+export function toOverview(facts: OverviewFacts): Overview {
+  const { connectors, syncs, endpoints, validationAuthorities, renewers } = facts;
   const syncRows = syncs.map(toSyncRow).sort((a, b) => b.startedAt.localeCompare(a.startedAt));
   const syncsWith = (id: string): readonly SyncRow[] => syncRows.filter(({ connectorId }) => connectorId === id);
   return {
-    outgoing: byName(connectors.map((facts) => toOutgoingRow(facts, syncsWith(facts.id)))),
+    outgoing: byName(connectors.map((connector) => toOutgoingRow(connector, syncsWith(connector.id)))),
     syncs: byName(syncRows),
     endpoints: byName(endpoints.map(toEndpointRow)),
     incoming: newestFirst(endpoints.map(toIncomingRows)),
     validationAuthorities: byName(validationAuthorities.map(toValidationAuthorityRow)),
     keyBindings: byName(validationAuthorities.flatMap(toKeyBindingRows)),
+    renewers: byName(renewers.map(toRenewerRow)),
+    renewals: renewers.flatMap(toKeyBindingRenewalRows).sort((a, b) => a.startedAt.localeCompare(b.startedAt)),
   };
 }
 

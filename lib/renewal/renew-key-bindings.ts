@@ -67,6 +67,24 @@ export function isDue({ canRenew, status, expires }: KeyBindingFacts, expiresWit
   return expires === '' || !(Date.parse(expires) - now > expiresWithinMs);
 }
 
+/**
+ * Looks whether a binding can be renewed from this side.
+ *
+ * @param bindings as the peer lists them
+ * @throws PeerError ERR_KEY_BINDING_UNKNOWN; ERR_INVALID_INPUT when the peer says that it cannot be renewed
+ */
+export function requireRenewable(bindings: readonly KeyBindingFacts[], name: string): void {
+  const binding = bindings.find((each) => each.name === name);
+  if (binding === undefined) throw unknownBinding(name);
+  if (binding.canRenew) return;
+  const why = binding.status === 'disabled' ? 'it is disabled' : 'a right is missing there';
+  throw new PeerError('ERR_INVALID_INPUT', `The peer does not let the key binding "${name}" be renewed: ${why}`);
+}
+
+function unknownBinding(name: string): PeerError {
+  return new PeerError('ERR_KEY_BINDING_UNKNOWN', `The peer shows no key binding "${name}"`);
+}
+
 function renewNamed(
   task: RenewalTask,
   bindings: readonly KeyBindingFacts[],
@@ -75,8 +93,8 @@ function renewNamed(
 ): Promise<RenewalRow> | RenewalRow {
   const binding = bindings.find((each) => each.name === name);
   if (binding !== undefined) return renewOne(task, binding, signal);
-  const detail = `The peer shows no key binding "${name}"`;
-  return { ...NOTHING, peer: task.peer, name, outcome: 'failed', code: 'ERR_KEY_BINDING_UNKNOWN', detail };
+  const { code, message: detail } = unknownBinding(name);
+  return { ...NOTHING, peer: task.peer, name, outcome: 'failed', code, detail };
 }
 
 async function renewOne(task: RenewalTask, binding: KeyBindingFacts, signal: AbortSignal): Promise<RenewalRow> {

@@ -30,20 +30,23 @@ function answering(handler: OcspHandler): Face['handle'] {
   };
 }
 
-/** Counters of a responder in one flat object, for dashboards. All since it began. */
+/** Flat, for dashboards. All since the responder began. */
 export interface OcspNumbers {
+  /** Well-formed or not. */
   readonly ocspRequests: number;
-  /** Certificates called so; a request may ask about several. */
+  /** Certificates called good, revoked, unknown; a request may ask about several. */
   readonly ocspGood: number;
   readonly ocspRevoked: number;
   readonly ocspUnknown: number;
-  /** Requests without an answer. */
+  /** Requests that ended without a signed answer. */
   readonly ocspErrors: number;
+  /** Answers that were signed before. */
   readonly ocspFromCache: number;
+  /** Signatures made. */
   readonly ocspSigned: number;
 }
 
-/** As they are now. */
+/** The counters of a responder. */
 export function ocspNumbers(responder: OcspResponder): OcspNumbers {
   const { requests, good, revoked, unknown, errors, cacheHits, signed } = responder.counters();
   return {

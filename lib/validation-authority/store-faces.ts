@@ -11,6 +11,9 @@ import { type Resource, sendResource, sendText } from './public-answer.ts';
 import type { Face } from './public-server.ts';
 import { caQueryOf, crlQueryOf } from './search-query.ts';
 
+/** Where CRLs are served. */
+export const CRL_PATH = '/crls/search.cgi';
+
 const METHODS = ['GET', 'HEAD'] as const;
 /** CA certificates come and go seldom; nothing in them says when. */
 const CERTIFICATE_MAX_AGE_MS = 3_600_000;
@@ -19,7 +22,7 @@ const CERTIFICATE_MAX_AGE_MS = 3_600_000;
 export function crlFace(crls: CrlStore): Face {
   const bodies = new CrlBodies(crls);
   return {
-    path: '/crls/search.cgi',
+    path: CRL_PATH,
     methods: METHODS,
     async handle(request, response) {
       const crl = await crls.find(crlQueryOf(urlOf(request)));

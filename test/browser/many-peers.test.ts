@@ -5,7 +5,7 @@ import { toOverview } from '../../lib/overview/overview.ts';
 import { OverviewLog } from '../../lib/overview/overview-changes.ts';
 import { type Editor, NO_BROWSER, openBrowser, openEditor } from '../helpers/editor-browser.ts';
 import { type NodeRed, startNodeRed } from '../helpers/node-red.ts';
-import { connector, endpoint, peer } from '../lib/overview/rows.ts';
+import { connector, endpoint, facts, peer } from '../lib/overview/rows.ts';
 
 const PEERS = 1_000;
 const CONNECTORS = 50;
@@ -36,9 +36,7 @@ describe(`sidebar tab with ${PEERS} peers${NO_BROWSER === undefined ? '' : ` (${
     const connectors = Array.from({ length: CONNECTORS }, (_, i) =>
       connector(`va-${i}`, { name: i === 0 ? HOSTILE : `VA ${i}` }),
     );
-    log.update(
-      toOverview({ connectors, syncs: [], endpoints: [endpoint('endpoint', peers)], validationAuthorities: [] }),
-    );
+    log.update(toOverview(facts({ connectors, endpoints: [endpoint('endpoint', peers)] })));
     const switches = { outgoing: true, incoming: true, disabledConnectors: [] };
     return JSON.stringify({ ...log.since(since), switches, hasAdminAuth: true });
   };

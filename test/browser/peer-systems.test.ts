@@ -6,7 +6,15 @@ import { join } from 'node:path';
 import type { Page } from 'playwright-core';
 import { WorkerStore } from '../../lib/store/worker-store.ts';
 import { ALL_CAS } from '../../lib/x509/ca-scope.ts';
-import { type Editor, NO_BROWSER, openBrowser, openEditor, showTab } from '../helpers/editor-browser.ts';
+import {
+  contrast,
+  type Editor,
+  enlargeTab,
+  NO_BROWSER,
+  openBrowser,
+  openEditor,
+  showTab,
+} from '../helpers/editor-browser.ts';
 import { freePort, type NodeRed, startNodeRed } from '../helpers/node-red.ts';
 import { outgoingPeer } from '../helpers/outgoing-peer.ts';
 import { authenticatorNode, connectorNode, endpointNode, flowNode, storeNode } from '../helpers/peer-flow.ts';
@@ -202,8 +210,9 @@ describe(`sidebar tab in a browser${NO_BROWSER === undefined ? '' : ` (${NO_BROW
 
   it('shows the key bindings of a peer, or why it may not see them', async () => {
     await press('Key bindings');
-    await page.locator('.peer-marks').getByText('There are none.').waitFor();
-    await page.getByRole('button', { name: 'Close', exact: true }).click();
+    await card().getByText('There are none.').waitFor();
+    await press('Key bindings');
+    await card().getByText('There are none.').waitFor({ state: 'hidden' });
   });
 
   it('refuses a peer for good, and admits it again', async () => {
@@ -248,7 +257,7 @@ describe(`sidebar tab in a browser${NO_BROWSER === undefined ? '' : ` (${NO_BROW
           return [color, backgroundColor];
         });
         assert.ok(contrast(colours) > 4.5, colours.join(' on '));
-        if (SHOTS !== undefined) await enlarge(other.page);
+        if (SHOTS !== undefined) await enlargeTab(other.page);
         await other.page.locator('.peer-line').last().click();
         await other.page.waitForTimeout(300);
         await other.page.locator('.peer-systems').evaluate((tab) => tab.scrollTo(0, 0));
@@ -265,30 +274,3 @@ describe(`sidebar tab in a browser${NO_BROWSER === undefined ? '' : ` (${NO_BROW
     assert.deepEqual(browser.foreign, []);
   });
 });
-
-/** Gives the tab the room that a person would give it. */
-async function enlarge(page: Page): Promise<void> {
-  const drag = async (from: readonly [number, number], to: readonly [number, number]): Promise<void> => {
-    await page.mouse.move(...from);
-    await page.mouse.down();
-    await page.mouse.move(...to, { steps: 4 });
-    await page.mouse.up();
-  };
-  const box = await page.locator('.peer-systems').boundingBox();
-  if (box === null) return;
-  await drag([box.x + box.width / 2, box.y + box.height + 6], [box.x + box.width / 2, 850]);
-  await drag([box.x - 5, 600], [box.x - 190, 600]);
-  await page.waitForTimeout(300);
-}
-
-/** Contrast of two CSS colours (WCAG 2.2). */
-function contrast(colours: readonly string[]): number {
-  const [a = 0, b = 0] = colours.map((colour) => {
-    const [red = 0, green = 0, blue = 0] = (colour.match(/[\d.]+/g) ?? []).map(Number).map((value) => {
-      const share = value / 255;
-      return share <= 0.04045 ? share / 12.92 : ((share + 0.055) / 1.055) ** 2.4;
-    });
-    return 0.2126 * red + 0.7152 * green + 0.0722 * blue;
-  });
-  return (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05);
-}

@@ -74,15 +74,42 @@ export async function openEditor(page: Page, url: string, nodeId: string): Promi
   );
 }
 
-/** Opens the sidebar tab of this package. */
-export async function showTab(page: Page): Promise<void> {
-  await page.evaluate(() => (globalThis as unknown as { RED: Editor }).RED.sidebar.show('peer-systems'));
-  await page.locator('.peer-systems').waitFor();
-}
-
 /** What tests use of the editor. */
 export interface Editor {
   readonly nodes: { node(id: string): Record<string, unknown> | null; dirty(): boolean };
   readonly sidebar: { show(id: string): void };
   readonly history: { pop(): void; redo(): void };
+}
+
+/** Gives the tab the room that a person would give it. */
+export async function enlargeTab(page: Page): Promise<void> {
+  const drag = async (from: readonly [number, number], to: readonly [number, number]): Promise<void> => {
+    await page.mouse.move(...from);
+    await page.mouse.down();
+    await page.mouse.move(...to, { steps: 4 });
+    await page.mouse.up();
+  };
+  const box = await page.locator('.peer-systems').boundingBox();
+  if (box === null) return;
+  await drag([box.x + box.width / 2, box.y + box.height + 6], [box.x + box.width / 2, 850]);
+  await drag([box.x - 5, 600], [box.x - 190, 600]);
+  await page.waitForTimeout(300);
+}
+
+/** Shows the tab of the sidebar. */
+export async function showTab(page: Page): Promise<void> {
+  await page.evaluate(() => (globalThis as unknown as { RED: Editor }).RED.sidebar.show('peer-systems'));
+  await page.locator('.peer-systems').waitFor();
+}
+
+/** Contrast of two CSS colours (WCAG 2.2). */
+export function contrast(colours: readonly string[]): number {
+  const [a = 0, b = 0] = colours.map((colour) => {
+    const [red = 0, green = 0, blue = 0] = (colour.match(/[\d.]+/g) ?? []).map(Number).map((value) => {
+      const share = value / 255;
+      return share <= 0.04045 ? share / 12.92 : ((share + 0.055) / 1.055) ** 2.4;
+    });
+    return 0.2126 * red + 0.7152 * green + 0.0722 * blue;
+  });
+  return (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05);
 }

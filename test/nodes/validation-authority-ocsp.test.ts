@@ -1,9 +1,13 @@
 import assert from 'node:assert/strict';
 import { execFile, execFileSync, spawnSync } from 'node:child_process';
+import { once } from 'node:events';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { type AddressInfo, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
+import type { Overview } from '../../lib/overview/overview.ts';
+import type { ValidationAuthorityRow } from '../../lib/overview/validation-authority-row.ts';
 import { readCertificateInput } from '../../lib/publisher/certificate-input.ts';
 import { encodeRow } from '../../lib/store/certificate-row.ts';
 import { ALL_CAS } from '../../lib/x509/ca-scope.ts';
@@ -39,6 +43,9 @@ for (const where of ['a file', 'a PKCS#11 device']) {
     const userFile = join(folder, 'user.crt');
     let flow: RuntimeFlow;
     let port: number;
+    /** Has a port that cannot be had. */
+    const other = createServer();
+    const overviews: ValidationAuthorityRow[] = [];
 
     before(async function () {
       if (missing !== undefined) {
@@ -48,6 +55,7 @@ for (const where of ['a file', 'a PKCS#11 device']) {
       writeFileSync(caFile, ca.certificatePem);
       writeFileSync(userFile, user.certificatePem);
       port = await freePort();
+      await once(other.listen(0, '127.0.0.1'), 'listening');
       flow = await runFlow([
         storeNode('store', join(folder, 'va.sqlite')),
         keyBindingNode('signer', join(folder, 'signer.p12'), ca, {
@@ -63,15 +71,29 @@ for (const where of ['a file', 'a PKCS#11 device']) {
           certificates: false,
           keyBindings: ['signer'],
         }),
+        flowNode('taken', 'peer-validation-authority', [], {
+          store: 'store',
+          port: (other.address() as AddressInfo).port,
+          host: '127.0.0.1',
+          keyBindings: ['gone'],
+        }),
+        flowNode('overview', 'peer-overview', [], { intervalMs: 250, wires: [['out'], [], ['table']] }),
+        flowNode('table', 'helper', []),
       ]);
+      flow.node('table').on('input', (message) => {
+        const rows = message.payload as readonly ValidationAuthorityRow[];
+        overviews.push(...rows.filter(({ id }) => id === 'va'));
+      });
       await flow.waitFor(() => (flow.node('signer') as OcspKeyBindingNode).opened(), 'the key binding');
     });
 
     after(async () => {
       await flow?.close();
+      other.close();
       rmSync(folder, { recursive: true, force: true });
     });
 
+    const overview = async (): Promise<Message> => (await flow.send('overview', {})).message as Message;
     const publish = async (object: object): Promise<void> => {
       const [item] = readCertificateInput({ certificate: user.certificatePem, ...object }, Date.now());
       assert.ok(item !== undefined && 'row' in item);
@@ -118,6 +140,42 @@ for (const where of ['a file', 'a PKCS#11 device']) {
       const { message = {} as Message } = await flow.send('va', { payload: '' });
       const { ocspGood, ocspRevoked, ocspErrors } = message['payload'] as Record<string, number>;
       assert.deepEqual({ ocspGood, ocspRevoked, ocspErrors }, { ocspGood: 3, ocspRevoked: 2, ocspErrors: 1 });
+    });
+
+    it('shows where it listens, its key bindings and its counts to the overview', async () => {
+      const { validationAuthorities: rows, keyBindings } = (await overview())['overview'] as Overview;
+      assert.deepEqual(
+        rows.map(({ id, state, address, keyBindingsOnline }) => [id, state, address, keyBindingsOnline]),
+        [
+          ['taken', 'off', '', 0],
+          ['va', 'listening', `127.0.0.1:${port}`, 1],
+        ],
+      );
+      const [taken, va] = rows;
+      assert.deepEqual([va?.ocspGood, va?.ocspRevoked, va?.ocspErrors, va?.answers], [3, 2, 1, 6]);
+      assert.match(taken?.error ?? '', /cannot be listened on/);
+      const [gone, signer] = keyBindings;
+      assert.deepEqual([signer?.name, signer?.operational, signer?.status], ['the signer', 'online', 'enabled']);
+      assert.ok(Date.parse(signer?.expires ?? '') > Date.now());
+      assert.deepEqual([gone?.name, gone?.operational], ['gone', 'unavailable']);
+      assert.match(gone?.error ?? '', /No peer-ocsp-keybinding is set/);
+    });
+
+    it('still tells its flow of answers that the overview has looked at', async () => {
+      flow.outputs.splice(0);
+      const polls = setInterval(() => void overview(), 20);
+      try {
+        await ask('/ocsp');
+        await flow.waitFor(() => flow.outputs.find(({ topic }) => topic === 'answers'), 'the counts');
+      } finally {
+        clearInterval(polls);
+      }
+    });
+
+    it('is what the third output of peer-overview tells of, by itself', async () => {
+      const told = flow.waitFor(() => overviews.find((row) => Number(row?.ocspRequests) >= 8), 'the change');
+      await ask('/ocsp');
+      assert.equal((await told).name, 'va');
     });
 
     it('has nothing but OCSP where nothing else is ticked', async () => {

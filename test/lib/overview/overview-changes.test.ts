@@ -2,15 +2,10 @@ import assert from 'node:assert/strict';
 import type { IncomingPeer } from '../../../lib/endpoint/incoming-connections.ts';
 import { type Overview, toOverview } from '../../../lib/overview/overview.ts';
 import { OverviewLog } from '../../../lib/overview/overview-changes.ts';
-import { connector, endpoint, peer } from './rows.ts';
+import { connector, endpoint, facts, peer } from './rows.ts';
 
 const overview = (peers: readonly IncomingPeer[], name = 'va'): Overview =>
-  toOverview({
-    connectors: [connector('c', { name })],
-    syncs: [],
-    endpoints: [endpoint('e', peers)],
-    validationAuthorities: [],
-  });
+  toOverview(facts({ connectors: [connector('c', { name })], endpoints: [endpoint('e', peers)] }));
 
 describe('changes of the overview', () => {
   it('are everything for who has seen nothing', () => {

@@ -1,15 +1,18 @@
 import assert from 'node:assert/strict';
-import { MAX_INCOMING_ROWS, type OverviewFacts, toOverview } from '../../../lib/overview/overview.ts';
+import { MAX_INCOMING_ROWS, toOverview } from '../../../lib/overview/overview.ts';
 import { statusOf } from '../../../lib/publisher/publisher-status.ts';
-import { connector, endpoint, keyBinding, peer, progress, sync, validationAuthority } from './rows.ts';
-
-const facts = (fields: Partial<OverviewFacts>): OverviewFacts => ({
-  connectors: [],
-  syncs: [],
-  endpoints: [],
-  validationAuthorities: [],
-  ...fields,
-});
+import {
+  connector,
+  endpoint,
+  facts,
+  keyBinding,
+  peer,
+  progress,
+  renewal,
+  renewer,
+  sync,
+  validationAuthority,
+} from './rows.ts';
 
 describe('overview', () => {
   it('is empty where nothing is configured', () => {
@@ -67,8 +70,15 @@ describe('overview', () => {
 
   it('holds plain values only', () => {
     const overview = toOverview(
-      facts({ connectors: [connector('a')], syncs: [sync('s', 'a')], endpoints: [endpoint('e', [peer('p')])] }),
+      facts({
+        connectors: [connector('a')],
+        syncs: [sync('s', 'a')],
+        endpoints: [endpoint('e', [peer('p')])],
+        validationAuthorities: [validationAuthority('v', [keyBinding('k')])],
+        renewers: [renewer('r', 'a', { renewals: [renewal('k')] })],
+      }),
     );
+    for (const [section, rows] of Object.entries(overview)) assert.equal(rows.length, 1, section);
     for (const row of Object.values(overview).flat()) {
       for (const [key, value] of Object.entries(row)) {
         assert.ok(value === null || ['string', 'number', 'boolean'].includes(typeof value), key);
@@ -134,36 +144,98 @@ describe('overview', () => {
     assert.ok(incoming.every(({ endpointId }) => endpointId === 'new'));
   });
 
-  describe('of validation authorities', () => {
-    const ocsp = {
-      ...{ ocspRequests: 7, ocspGood: 3, ocspRevoked: 2, ocspUnknown: 1 },
-      ...{ ocspErrors: 1, ocspFromCache: 4, ocspSigned: 2 },
+  describe('of a validation authority', () => {
+    const rowsOf = (...args: Parameters<typeof validationAuthority>) => {
+      const { validationAuthorities, keyBindings } = toOverview(
+        facts({ validationAuthorities: [validationAuthority(...args)] }),
+      );
+      return { row: validationAuthorities[0], keyBindings };
     };
 
-    it('shows what each has answered, and whether it listens', () => {
-      const off = validationAuthority('b', { port: undefined, error: 'Port 80 cannot be listened on' });
-      const [on, other] = toOverview(
-        facts({ validationAuthorities: [off, validationAuthority('a', { ocsp })] }),
-      ).validationAuthorities;
-      assert.deepEqual([on?.id, on?.state, on?.port, on?.answers, on?.failed], ['a', 'listening', 8080, 9, 1]);
-      assert.deepEqual([on?.servesOcsp, on?.ocspRequests, on?.ocspFromCache], [true, 7, 4]);
-      assert.deepEqual([other?.state, other?.port, other?.error], ['off', 0, 'Port 80 cannot be listened on']);
-      assert.deepEqual([other?.servesOcsp, other?.ocspRequests], [false, 0]);
+    for (const [host, address] of [
+      ['', '*:8080'],
+      ['127.0.0.1', '127.0.0.1:8080'],
+      ['::1', '[::1]:8080'],
+    ] as const) {
+      it(`says that it listens on ${address}`, () => {
+        const { row } = rowsOf('va', [], { host });
+        assert.deepEqual([row?.state, row?.address], ['listening', address]);
+      });
+    }
+
+    it('says why it does not listen, and names no address', () => {
+      const { row } = rowsOf('va', [], { port: undefined, error: 'Port 80 cannot be listened on' });
+      assert.deepEqual([row?.state, row?.address, row?.error], ['off', '', 'Port 80 cannot be listened on']);
     });
 
-    it('shows their key bindings, each under its authority, without secrets or keys', () => {
-      const keyBindings = [keyBinding('ocsp 2', { operational: 'offline' }), keyBinding('ocsp 1')];
-      const rows = toOverview(
-        facts({ validationAuthorities: [validationAuthority('a', { keyBindings }), validationAuthority('b')] }),
-      ).keyBindings;
+    it('says that it does not answer OCSP, beside counts that are zero', () => {
+      const { row } = rowsOf('va');
+      assert.deepEqual([row?.servesOcsp, row?.ocspRequests, row?.keyBindings, row?.firstExpires], [false, 0, 0, '']);
+    });
+
+    it('shows each key binding with its state, and the first end of a certificate', () => {
+      const later = { expires: '2027-01-01T00:00:00.000Z' };
+      const gone = { operational: 'pending', status: 'revoked', expires: '2026-03-01T00:00:00.000Z' } as const;
+      const { row, keyBindings } = rowsOf('va', [keyBinding('b', later), keyBinding('a', gone)]);
+      assert.deepEqual([row?.keyBindings, row?.keyBindingsOnline, row?.firstExpires], [2, 1, gone.expires]);
       assert.deepEqual(
-        rows.map(({ id, name, operational }) => [id, name, operational]),
+        keyBindings.map(({ id, name, operational, status }) => [id, name, operational, status]),
         [
-          ['a ocsp 1', 'ocsp 1', 'online'],
-          ['a ocsp 2', 'ocsp 2', 'offline'],
+          ['va node of a', 'a', 'pending', 'revoked'],
+          ['va node of b', 'b', 'online', 'enabled'],
         ],
       );
-      for (const row of rows) assert.ok(Object.values(row).every((value) => typeof value === 'string'));
+    });
+
+    it('shows why a key binding is not open, instead of leaving it out', () => {
+      const closed = { id: 'x', name: 'x', facts: undefined, error: 'The passphrase is wrong' };
+      const { row, keyBindings } = rowsOf('va', [closed]);
+      assert.deepEqual([row?.keyBindings, row?.keyBindingsOnline], [1, 0]);
+      assert.deepEqual(
+        [keyBindings[0]?.operational, keyBindings[0]?.status, keyBindings[0]?.error],
+        ['unavailable', '', 'The passphrase is wrong'],
+      );
+    });
+
+    it('keeps one key binding at two validation authorities apart', () => {
+      const both = ['a', 'b'].map((id) => validationAuthority(id, [keyBinding('k')]));
+      const { keyBindings } = toOverview(facts({ validationAuthorities: both }));
+      assert.equal(new Set(keyBindings.map(({ id }) => id)).size, 2);
+    });
+  });
+
+  describe('of renewals', () => {
+    const rowsOf = (...renewers: ReturnType<typeof renewer>[]) => toOverview(facts({ renewers }));
+
+    it('says who can renew the key bindings of which peer, and who cannot for want of a CA', () => {
+      const { renewers } = rowsOf(renewer('b', 'va'), renewer('a', 'va', { authority: '' }));
+      assert.deepEqual(
+        renewers.map(({ id, connectorId, authority }) => [id, connectorId, authority]),
+        [
+          ['a', 'va', ''],
+          ['b', 'va', 'Issuing CA'],
+        ],
+      );
+    });
+
+    it('says of one under way when it began, and of one that ended how', () => {
+      const failed = { outcome: 'failed', code: 'ERR_NOT_ISSUED', startedAt: 0, endedAt: 5_000 } as const;
+      const { renewals } = rowsOf(
+        renewer('r', 'va', { renewals: [renewal('x', { step: 'csr' }), renewal('y', failed)] }),
+      );
+      assert.deepEqual(
+        renewals.map(({ binding, step, outcome, code, endedAt }) => [binding, step, outcome, code, endedAt]),
+        [
+          ['y', '', 'failed', 'ERR_NOT_ISSUED', '1970-01-01T00:00:05.000Z'],
+          ['x', 'csr', '', '', ''],
+        ],
+      );
+    });
+
+    it('keeps one name at two peers, and by two nodes, apart', () => {
+      const renewals = [renewal('k'), renewal('k', { connectorId: 'vb' })];
+      const rows = rowsOf(renewer('a', 'va', { renewals }), renewer('b', 'va', { renewals }));
+      assert.equal(new Set(rows.renewals.map(({ id }) => id)).size, 4);
     });
   });
 });

@@ -1,14 +1,23 @@
 /**
- * Facts of connectors, synchronisations and endpoints as the parts of this side tell them.
+ * Facts of all parts of the overview as the parts of this side tell them.
  */
 import type { IncomingPeer } from '../../../lib/endpoint/incoming-connections.ts';
 import type { KeyBindingFacts } from '../../../lib/keybinding/key-binding-facts.ts';
 import type { EndpointFacts } from '../../../lib/overview/incoming-row.ts';
 import type { ConnectorFacts } from '../../../lib/overview/outgoing-row.ts';
-import type { ValidationAuthorityFacts } from '../../../lib/overview/public-row.ts';
+import type { OverviewFacts } from '../../../lib/overview/overview.ts';
+import type { RenewerFacts } from '../../../lib/overview/renewal-row.ts';
 import type { SyncFacts } from '../../../lib/overview/sync-row.ts';
+import type { ServedKeyBinding, ValidationAuthorityFacts } from '../../../lib/overview/validation-authority-row.ts';
 import type { PoolFacts } from '../../../lib/pool/connection-pool.ts';
+import type { RenewalState } from '../../../lib/renewal/renewal-log.ts';
 import { SyncMeter, type SyncProgress } from '../../../lib/sync/sync-progress.ts';
+import { AnswerCounts } from '../../../lib/validation-authority/answer-counts.ts';
+
+/** Of a side that has nothing but what is given. */
+export function facts(fields: Partial<OverviewFacts>): OverviewFacts {
+  return { connectors: [], syncs: [], endpoints: [], validationAuthorities: [], renewers: [], ...fields };
+}
 
 const POOL: PoolFacts = {
   state: 'running',
@@ -79,15 +88,35 @@ export function endpoint(
   return { id, name: id, port: 8443, isConfigured: true, error: '', peers, ...fields };
 }
 
-export function keyBinding(name: string, fields: Partial<KeyBindingFacts> = {}): KeyBindingFacts {
+export function validationAuthority(
+  id: string,
+  keyBindings: readonly ServedKeyBinding[] = [],
+  fields: Partial<ValidationAuthorityFacts> = {},
+): ValidationAuthorityFacts {
+  const answers = new AnswerCounts().numbers();
   return {
+    id,
+    name: id,
+    host: '',
+    port: 8080,
+    error: '',
+    servesCrls: true,
+    answers,
+    ocsp: undefined,
+    keyBindings,
+    ...fields,
+  };
+}
+
+export function keyBinding(name: string, fields: Partial<KeyBindingFacts> = {}): ServedKeyBinding {
+  const binding: KeyBindingFacts = {
     name,
-    cryptoToken: 'hsm',
+    cryptoToken: 'token 1',
     status: 'enabled',
     operational: 'online',
     subjectDN: `CN=${name}`,
     issuerDN: 'CN=CA',
-    serialNumber: '5',
+    serialNumber: '1',
     notBefore: '2026-01-01T00:00:00.000Z',
     expires: '2026-02-01T00:00:00.000Z',
     canRenew: true,
@@ -98,12 +127,14 @@ export function keyBinding(name: string, fields: Partial<KeyBindingFacts> = {}):
     retiredKeys: [],
     ...fields,
   };
+  return { id: `node of ${name}`, name, facts: binding, error: '' };
 }
 
-export function validationAuthority(
-  id: string,
-  fields: Partial<ValidationAuthorityFacts> = {},
-): ValidationAuthorityFacts {
-  const answers = { answers: 9, found: 5, notModified: 1, notFound: 1, refused: 1, failed: 1 };
-  return { id, name: id, port: 8080, error: '', answers, ocsp: undefined, keyBindings: [], ...fields };
+export function renewer(id: string, connectorId: string, fields: Partial<RenewerFacts> = {}): RenewerFacts {
+  return { id, name: id, connectorId, authority: 'Issuing CA', renewals: [], ...fields };
+}
+
+export function renewal(binding: string, fields: Partial<RenewalState> = {}): RenewalState {
+  const state = { step: '', outcome: '', code: '', detail: '', startedAt: 1_000, endedAt: 0 } as const;
+  return { connectorId: 'va', binding, ...state, ...fields };
 }

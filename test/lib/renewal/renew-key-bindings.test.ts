@@ -9,7 +9,12 @@ import { PeerError } from '../../../lib/errors.ts';
 import type { KeyBinding } from '../../../lib/keybinding/key-binding.ts';
 import type { KeyBindingFacts } from '../../../lib/keybinding/key-binding-facts.ts';
 import type { RenewalProgress } from '../../../lib/renewal/key-binding-renewal.ts';
-import { isDue, type RenewalSelection, renewKeyBindings } from '../../../lib/renewal/renew-key-bindings.ts';
+import {
+  isDue,
+  type RenewalSelection,
+  renewKeyBindings,
+  requireRenewable,
+} from '../../../lib/renewal/renew-key-bindings.ts';
 import { certify, openBinding } from '../../helpers/ocsp-binding.ts';
 import { createTestPki, identitySource, issueRootCa } from '../../helpers/test-pki.ts';
 import { caRole, startTwoPeers, type TwoPeers } from '../../helpers/two-peers.ts';
@@ -257,4 +262,34 @@ describe('renewal of key bindings', () => {
       it(what, () => assert.equal(isDue({ ...BINDING, ...fields }, within, now), due));
     }
   });
+});
+
+describe('a key binding that somebody wants to renew', () => {
+  it('may be one whose certificate was revoked', () => {
+    requireRenewable([{ ...BINDING, status: 'revoked' }], 'ocsp 1');
+  });
+
+  for (const [what, bindings, code, sentence] of [
+    ['is refused where the peer shows none', [], 'ERR_KEY_BINDING_UNKNOWN', /shows no key binding "ocsp 1"/],
+    ['is refused where the peer shows others', [{ ...BINDING, name: 'x' }], 'ERR_KEY_BINDING_UNKNOWN', /"ocsp 1"/],
+    [
+      'is refused while it is disabled',
+      [{ ...BINDING, status: 'disabled', canRenew: false }],
+      'ERR_INVALID_INPUT',
+      /it is disabled/,
+    ],
+    [
+      'is refused without a right at the peer',
+      [{ ...BINDING, canRenew: false }],
+      'ERR_INVALID_INPUT',
+      /a right is missing/,
+    ],
+  ] as const) {
+    it(what, () => {
+      assert.throws(
+        () => requireRenewable(bindings, 'ocsp 1'),
+        (error: PeerError) => error.code === code && sentence.test(error.message),
+      );
+    });
+  }
 });
