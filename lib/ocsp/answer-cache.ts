@@ -13,8 +13,8 @@ import type { ServedCa } from './served-cas.ts';
 export interface CacheEntry {
   readonly ca: ServedCa;
   readonly status: CertStatus;
-  /** The store's `changes` when it was asked; undefined = it cannot tell. */
-  changes: number | undefined;
+  /** The `changes` of the lookup when it was asked. */
+  changes: number;
   /** The answer without nonce; undefined where so far only others were asked for. */
   readonly answer: OcspAnswer | undefined;
   /** Who signed it. */

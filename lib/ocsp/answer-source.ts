@@ -56,7 +56,7 @@ interface Task {
 }
 
 interface Flight {
-  readonly changes: number | undefined;
+  readonly changes: number;
   readonly by: PreparedSigner;
   readonly outcome: Promise<Outcome>;
 }
@@ -113,15 +113,15 @@ export class AnswerSource {
   }
 
   #findOne(task: Task, question: Question, restarts: number): Outcome | Promise<Outcome> {
-    const { changes } = this.#options.store;
+    const { changes } = this.#lookup;
     const entry = this.#entryOf(task, question);
-    const known = changes !== undefined && entry?.changes === changes ? entry : undefined;
+    const known = entry?.changes === changes ? entry : undefined;
     if (known !== undefined && isUsable(known, task)) return reused(task, known);
     const find = (): Promise<Outcome> =>
       known === undefined ? this.#askOne(task, question, restarts) : this.#signOne(task, question, known, restarts);
     if (task.nonce !== undefined) return find();
     const flight = this.#flights.get(question.key);
-    if (flight?.by === task.by && changes !== undefined && flight.changes === changes) return flight.outcome;
+    if (flight?.by === task.by && flight.changes === changes) return flight.outcome;
     return this.#fly(question.key, { changes, by: task.by, outcome: find() });
   }
 
@@ -143,7 +143,7 @@ export class AnswerSource {
 
   async #askOne(task: Task, question: Question, restarts: number): Promise<Outcome> {
     // Read before the store is asked: what changes from now on is not in its answer for sure.
-    const { changes } = this.#options.store;
+    const { changes } = this.#lookup;
     const status = await this.#statusOf(question.certId, question.ca);
     if (status === undefined) return refused('unauthorized');
     if (!this.#isCurrent(task)) return this.#again(task, restarts);

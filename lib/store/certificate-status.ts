@@ -6,6 +6,9 @@ import type { CertificateData } from './certificate-data.ts';
 import { fromColumns, readRows } from './certificate-row.ts';
 import type { StoreEngine } from './store-engine.ts';
 
+/** Rows of one issuer and serial number that are looked at. The pair is not unique in real life. */
+export const MAX_SAME_SERIAL = 1_000;
+
 /** A certificate asked about. */
 export interface CertificateQuestion {
   readonly issuerDN: string;

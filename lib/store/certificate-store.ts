@@ -111,6 +111,9 @@ export interface CertificateStore extends PublisherQueueStore {
    * A number that is another one after each write: before the writer hears of it, or, where another process wrote,
    * about 50 ms later. Undefined where the store cannot tell, so that one has to ask each time. Known once something
    * was asked.
+   *
+   * PostgreSQL cannot tell: of what another instance wrote, a NOTIFY arrives some time after that instance has
+   * acknowledged it, and nobody would know while a connection is silently lost. `statusesOf` is cheap there instead.
    */
   readonly changes: number | undefined;
 

@@ -10,6 +10,7 @@ import type { CaScope } from '../x509/ca-scope.ts';
 import { decimalFromInteger, integerFromDecimal } from '../x509/serial-number.ts';
 import { CborWriter } from './cbor.ts';
 import { type RowColumns, writeRow } from './certificate-row.ts';
+import { MAX_SAME_SERIAL } from './certificate-status.ts';
 import type { PageRequest, RowPage, RowsOf, RowsOfRequest, StoreCounts } from './certificate-store.ts';
 import { checkEjbcaConfig, type EjbcaConfig, nameOf, toEjbcaError } from './ejbca-connection.ts';
 import { EjbcaReader } from './ejbca-reader.ts';
@@ -22,8 +23,6 @@ import type { RowFilter } from './row-filter.ts';
 import type { StoreEngine } from './store-engine.ts';
 
 const IDLE_MS = 60_000;
-/** Rows of one issuer and serial number that are shown. */
-const MAX_SAME_SERIAL = 1_000;
 const MAX_SKIPPED = 10_000;
 /** Rows of one query, at most. */
 const MAX_BATCH = 5_000;

@@ -7,7 +7,7 @@ import { hash } from 'node:crypto';
 import type { CaScope } from '../x509/ca-scope.ts';
 import { integerFromDecimal } from '../x509/serial-number.ts';
 import { CborWriter } from './cbor.ts';
-import type { CertificateQuestion, CertificateStatus, StatusesOf } from './certificate-status.ts';
+import { type CertificateQuestion, MAX_SAME_SERIAL, type StatusesOf } from './certificate-status.ts';
 import type { PageRequest, RowPage, RowsOf, RowsOfRequest, StoreCounts } from './certificate-store.ts';
 import { CrlKeeper } from './crl-keeper.ts';
 import { type PostgresConfig, PostgresConnection } from './postgres-connection.ts';
@@ -17,6 +17,7 @@ import { PostgresQueue } from './postgres-queue.ts';
 import { digitsOf, selectRows, writeSqlRow } from './postgres-row.ts';
 import { prepareDatabase } from './postgres-schema.ts';
 import type { PostgresRow, PostgresSession } from './postgres-session.ts';
+import { readStatuses } from './postgres-statuses.ts';
 import { PostgresSums } from './postgres-sums.ts';
 import { PostgresWriter } from './postgres-writer.ts';
 import type { QueueEngine } from './publisher-queue.ts';
@@ -26,17 +27,9 @@ import type { RowFilter } from './row-filter.ts';
 import type { StoreEngine, WriteCall, WriteOutcome } from './store-engine.ts';
 
 const FINGERPRINT_BYTES = 20;
-/** Rows of one issuer and serial number that are shown. */
-const MAX_SAME_SERIAL = 1_000;
 /** Rows that are in memory at a time. */
 const ROWS_PER_PIECE = 500;
 
-/** All questions in one round trip; each goes through the index by itself. */
-const STATUSES =
-  'SELECT question.at, found.* FROM unnest($1::INTEGER[], $2::BYTEA[], $3::BYTEA[]) AS question (at, serial, issuer) ' +
-  'CROSS JOIN LATERAL (SELECT status, revocationReason, revocationDate, updateTime, expireDate, cAFingerprint ' +
-  'FROM CertificateData WHERE serialNumber = question.serial AND issuerId = (SELECT issuerId FROM Issuer ' +
-  `WHERE issuerHash = question.issuer) LIMIT ${MAX_SAME_SERIAL}) AS found`;
 const COUNT = 'SELECT sum(total)::BIGINT, sum(revoked)::BIGINT, sum(withCertificate)::BIGINT FROM Counts';
 const BY_FINGERPRINT = selectRows('fingerprint = $1', 'fingerprint', true);
 const BY_SERIAL_NUMBER =
@@ -81,15 +74,8 @@ export class PostgresStore implements StoreEngine {
     return encode(await this.#read(BY_SERIAL_NUMBER, values));
   }
 
-  async statusesOf(questions: readonly CertificateQuestion[]): Promise<StatusesOf> {
-    const statuses: CertificateStatus[][] = questions.map(() => []);
-    const rows = await this.#read(STATUSES, [
-      questions.map((_, at) => at),
-      questions.map(({ serialNumber }) => Buffer.from(serialNumber)),
-      questions.map(({ issuerDN }) => hash('sha256', issuerDN, 'buffer')),
-    ]);
-    for (const [at, ...columns] of rows) statuses[at as number]?.push(statusFrom(columns));
-    return statuses;
+  statusesOf(questions: readonly CertificateQuestion[]): Promise<StatusesOf> {
+    return this.#reading.use((session) => readStatuses(session, questions));
   }
 
   async page({ filter, after, limit, maxBytes }: PageRequest): Promise<RowPage> {
@@ -163,13 +149,6 @@ export class PostgresStore implements StoreEngine {
   #read(sql: string, values: Parameters<PostgresSession['query']>[1]): Promise<readonly PostgresRow[]> {
     return this.#reading.use((session) => session.query(sql, values));
   }
-}
-
-/** In the order of STATUSES. */
-function statusFrom(columns: PostgresRow): CertificateStatus {
-  const [status, revocationReason, revocationDate, updateTime, expireDate] = columns as readonly number[];
-  const caFingerprint = digitsOf(columns[5] as string | null);
-  return { status, revocationReason, revocationDate, updateTime, expireDate, caFingerprint } as CertificateStatus;
 }
 
 function keysOf(fingerprints: Uint8Array): readonly string[] {

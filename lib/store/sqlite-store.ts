@@ -5,7 +5,12 @@ import type { DatabaseSync, StatementSync } from 'node:sqlite';
 import type { CaScope } from '../x509/ca-scope.ts';
 import { integerFromDecimal } from '../x509/serial-number.ts';
 import { CborWriter } from './cbor.ts';
-import type { CertificateQuestion, CertificateStatus, StatusesOf } from './certificate-status.ts';
+import {
+  type CertificateQuestion,
+  type CertificateStatus,
+  MAX_SAME_SERIAL,
+  type StatusesOf,
+} from './certificate-status.ts';
 import type { PageRequest, RowPage, RowsOf, RowsOfRequest, StoreCounts } from './certificate-store.ts';
 import { CrlKeeper } from './crl-keeper.ts';
 import type { QueueEngine } from './publisher-queue.ts';
@@ -24,8 +29,6 @@ import type { StoreEngine, WriteCall, WriteOutcome } from './store-engine.ts';
 const FINGERPRINT_BYTES = 20;
 /** Finds by the index, which holds the end of serial numbers. */
 const SERIAL_NUMBER = 'substr(serialNumber, -4) = substr(?1, -4) AND serialNumber = ?1 AND issuerId = ?2';
-/** Rows of one issuer and serial number that are shown. */
-const MAX_SAME_SERIAL = 1_000;
 
 interface Open {
   readonly db: DatabaseSync;

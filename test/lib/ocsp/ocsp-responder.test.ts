@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { hash, randomBytes } from 'node:crypto';
 import { PeerError } from '../../../lib/errors.ts';
-import type { OcspBinding, OcspProperties } from '../../../lib/keybinding/ocsp-signer.ts';
+import type { OcspBinding, OcspProperties, OcspSigner } from '../../../lib/keybinding/ocsp-signer.ts';
 import { OcspResponder } from '../../../lib/ocsp/ocsp-responder.ts';
 import { readCertificate } from '../../../lib/x509/certificate.ts';
 import { explicit, octetString } from '../../../lib/x509/der-writer.ts';
@@ -378,10 +378,21 @@ describe('OCSP responder', () => {
 
     it('new work while too many signatures wait, and answers all others', async () => {
       const side = await open({}, OCSP_KEYS['RSA 2048']);
-      const requests = Array.from({ length: 1_200 }, (_, i) =>
-        side.ask(ocspRequest([certId(side.ca.certificate, String(i))])),
-      );
-      const statuses = (await Promise.all(requests)).map(statusOf);
+      const { key, ...signer } = side.binding.current as OcspSigner;
+      // No signature ends before all others are refused.
+      let release = (): void => undefined;
+      const refused = new Promise<void>((resolve) => {
+        release = resolve;
+      });
+      const sign = (data: Uint8Array) => refused.then(() => key.sign(data));
+      side.binding.current = { ...signer, key: { ...key, sign } };
+      let waiting = 200;
+      const requests = Array.from({ length: 1_200 }, async (_, i) => {
+        const status = statusOf(await side.ask(ocspRequest([certId(side.ca.certificate, String(i))])));
+        if (status === TRY_LATER && --waiting === 0) release();
+        return status;
+      });
+      const statuses = await Promise.all(requests);
       assert.equal(statuses.filter((status) => status === 0).length, 1_000);
       assert.equal(statuses.filter((status) => status === TRY_LATER).length, 200);
     }).timeout(30_000);

@@ -7,8 +7,6 @@ import { replaces } from '../../../lib/store/newest-wins.ts';
 import { EVERY_ROW } from '../../../lib/store/row-filter.ts';
 import { WorkerStore } from '../../../lib/store/worker-store.ts';
 import { ALL_CAS } from '../../../lib/x509/ca-scope.ts';
-import { integerFromDecimal } from '../../../lib/x509/serial-number.ts';
-import { waitFor } from '../../helpers/wait-for.ts';
 import { PostgresDatabases, query, skipWithoutServer } from './postgres-database.ts';
 import { sumsAreRight } from './postgres-recount.ts';
 import { chance, ON_HOLD, REVOKED, row, rowWithBody, stream } from './rows.ts';
@@ -50,41 +48,6 @@ describe('PostgreSQL store of several instances', function () {
     const stores = await Promise.all(Array.from({ length: 5 }, () => open(config)));
     await Promise.all(stores.map((store, index) => store.writeRows([stream(row(index))], ALL_CAS)));
     for (const store of stores) assert.equal((await store.count()).total, 5);
-  });
-
-  it('tells at once how a certificate stands that another instance has written', async () => {
-    const config = await databases.open();
-    const [va, other] = [await open(config), await open(config)];
-    const { issuerDN, serialNumber } = row(1);
-    const question = { issuerDN, serialNumber: integerFromDecimal(serialNumber) };
-    for (let round = 1; round <= 100; round++) {
-      const state = round % 2 === 0 ? {} : ON_HOLD;
-      await other.writeRows([stream(row(1, { ...state, updateTime: row(1).updateTime + round }))], ALL_CAS);
-      const [[found] = []] = await va.statusesOf([question]);
-      assert.equal(found?.updateTime, row(1).updateTime + round);
-    }
-    assert.equal(va.changes, undefined, 'so answers that were signed before are never trusted without asking');
-  });
-
-  it('finds how certificates stand through the index', async () => {
-    const config = await databases.open();
-    const store = await open(config);
-    for (let from = 0; from < 20_000; from += 5_000) {
-      await store.writeRows([stream(...Array.from({ length: 5_000 }, (_, i) => row(from + i)))], ALL_CAS);
-    }
-    await query('ANALYZE', config);
-    const { issuerDN } = row(0);
-    const questions = Array.from({ length: 500 }, (_, i) => ({
-      issuerDN,
-      serialNumber: integerFromDecimal(row(i).serialNumber),
-    }));
-    assert.ok((await store.statusesOf(questions)).every((found) => found.length === 1));
-    const sql = "SELECT idx_scan FROM pg_stat_user_indexes WHERE indexrelname = 'certificatedata_serialnumber'";
-    await waitFor({
-      look: async () => Number((await query(sql, config))[0]?.['idx_scan']) >= 500 || undefined,
-      what: 'the use of the index in the statistics of the server',
-      timeoutMs: 10_000,
-    });
   });
 
   for (const seed of [1, 2, 3]) {

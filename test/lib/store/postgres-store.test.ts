@@ -1,6 +1,7 @@
 import { WorkerStore } from '../../../lib/store/worker-store.ts';
 import { PostgresDatabases, skipWithoutServer } from './postgres-database.ts';
 import { describePublisherQueue } from './queue-contract.ts';
+import { describeStatuses } from './status-contract.ts';
 import { describeCertificateStore } from './store-contract.ts';
 
 describe('PostgreSQL store', () => {
@@ -17,4 +18,5 @@ describe('PostgreSQL store', () => {
 
   describeCertificateStore('PostgreSQL', open);
   describePublisherQueue('PostgreSQL', open);
+  describeStatuses('PostgreSQL', open);
 });

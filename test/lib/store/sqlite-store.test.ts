@@ -18,6 +18,7 @@ import { WorkerStore } from '../../../lib/store/worker-store.ts';
 import { ALL_CAS } from '../../../lib/x509/ca-scope.ts';
 import { describePublisherQueue } from './queue-contract.ts';
 import { fingerprint, row, rowWithBody, stream } from './rows.ts';
+import { describeStatuses } from './status-contract.ts';
 import { describeCertificateStore } from './store-contract.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'sqlite-store-'));
@@ -33,6 +34,8 @@ describePublisherQueue(
   'SQLite',
   async (name) => new WorkerStore({ kind: 'sqlite', file: join(folder, `${name}.sqlite`) }),
 );
+
+describeStatuses('SQLite', async (name) => new WorkerStore({ kind: 'sqlite', file: join(folder, `${name}.sqlite`) }));
 
 describe('SQLite store', () => {
   const opened: WorkerStore[] = [];

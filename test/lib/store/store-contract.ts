@@ -10,7 +10,6 @@ import { readRangesAnswer, readRowsAnswer } from '../../../lib/store/range-compa
 import { BUCKETS, pick } from '../../../lib/store/range-sums.ts';
 import { EVERY_ROW, passesFilter, type RowFilter } from '../../../lib/store/row-filter.ts';
 import { ALL_CAS, onlyCas } from '../../../lib/x509/ca-scope.ts';
-import { integerFromDecimal } from '../../../lib/x509/serial-number.ts';
 import { chance, ON_HOLD, REVOKED, row, rowWithBody, stream } from './rows.ts';
 
 /**
@@ -36,51 +35,6 @@ export function describeCertificateStore(kind: string, open: (name: string) => P
     const all = (store: CertificateStore): Promise<readonly CertificateData[]> => store.list({ limit: 100_000 });
     const codes = async (store: CertificateStore, ...rows: readonly CertificateData[]): Promise<readonly string[]> =>
       (await store.writeRows([stream(...rows)], ALL_CAS)).refusals.map((refusal) => refusal.code);
-
-    const questionOf = ({ issuerDN, serialNumber }: CertificateData) => ({
-      issuerDN,
-      serialNumber: integerFromDecimal(serialNumber),
-    });
-
-    it('tells how certificates stand, all rows of each, in the order asked', async () => {
-      const store = await openStore();
-      const one = row(1, { updateTime: 3, expireDate: 4_000 });
-      const revoked = row(2, { ...REVOKED, caFingerprint: 'ab'.repeat(20) });
-      await write(store, one, revoked, row(3, { ...ON_HOLD, serialNumber: revoked.serialNumber }));
-      const absent = [row(9), { ...one, issuerDN: 'CN=Other CA' }, { ...one, serialNumber: '-1001' }];
-      const [two, first, ...others] = await store.statusesOf([revoked, one, ...absent, one].map(questionOf));
-      assert.deepEqual(two?.map((each) => each.revocationReason).sort(), [1, 6]);
-      assert.equal(two?.find((each) => each.revocationReason === 1)?.caFingerprint, 'ab'.repeat(20));
-      const active = { status: 20, revocationReason: -1, revocationDate: -1, caFingerprint: null };
-      assert.deepEqual(first, [{ ...active, updateTime: 3, expireDate: 4_000 }]);
-      assert.deepEqual(others, [[], [], [], first]);
-    });
-
-    it('tells how certificates with odd serial numbers stand, and answers no question with nothing', async () => {
-      const store = await openStore();
-      const serials = ['0', '-1', '-129', '128', '1'.repeat(60), `-${'9'.repeat(60)}`];
-      const rows = serials.map((serialNumber, index) => row(index, { serialNumber }));
-      await write(store, ...rows);
-      const found = await store.statusesOf(rows.map(questionOf));
-      assert.deepEqual(
-        found.map((each) => each.length),
-        serials.map(() => 1),
-      );
-      assert.deepEqual(await store.statusesOf([]), []);
-    });
-
-    it('tells how many certificates stand at once, while others are written', async () => {
-      const store = await openStore();
-      const rows = Array.from({ length: 2_000 }, (_, index) => row(index));
-      await write(store, ...rows);
-      const [found] = await Promise.all([
-        store.statusesOf(rows.map(questionOf)),
-        write(store, ...rows.map((each) => ({ ...each, ...REVOKED, updateTime: each.updateTime + 1 }))),
-      ]);
-      assert.ok(found.every((each) => each.length === 1));
-      const after = await store.statusesOf(rows.map(questionOf));
-      assert.ok(after.every(([each]) => each?.status === REVOKED.status));
-    });
 
     it('gives back what it was given, byte for byte', async () => {
       const store = await openStore();

@@ -10,8 +10,8 @@ import { EVERY_ROW } from '../../../lib/store/row-filter.ts';
 import { StoreThread, type StoreThreadSetup } from '../../../lib/store/store-thread.ts';
 import { WorkerStore } from '../../../lib/store/worker-store.ts';
 import { ALL_CAS } from '../../../lib/x509/ca-scope.ts';
-import { integerFromDecimal } from '../../../lib/x509/serial-number.ts';
 import { row, stream } from './rows.ts';
+import { questionOf } from './status-contract.ts';
 
 describe('Threads of a store', () => {
   const folder = mkdtempSync(join(tmpdir(), 'store-threads-'));
@@ -21,10 +21,6 @@ describe('Threads of a store', () => {
     stores.push(store);
     return store;
   };
-  const questionOf = (index: number) => ({
-    issuerDN: row(index).issuerDN,
-    serialNumber: new Uint8Array(integerFromDecimal(row(index).serialNumber)),
-  });
   afterEach(() => Promise.all(stores.splice(0).map((store) => store.close())));
   after(() => rmSync(folder, { recursive: true }));
 
@@ -35,7 +31,7 @@ describe('Threads of a store', () => {
       const [found, bySerial, statuses, counts, { count }] = await Promise.all([
         store.findByFingerprint(row(i).fingerprint),
         store.findBySerialNumber(row(i).issuerDN, row(i).serialNumber),
-        store.statusesOf([questionOf(i)]),
+        store.statusesOf([questionOf(row(i))]),
         store.count(),
         store.page({ filter: EVERY_ROW, after: new Uint8Array(0), limit: 1_000, maxBytes: 1e6 }),
       ]);
@@ -59,7 +55,7 @@ describe('Threads of a store', () => {
       isWriting = false;
     });
     let reads = 0;
-    for (; isWriting; reads++) assert.equal((await store.statusesOf([questionOf(1_000_001)]))[0]?.length, 1);
+    for (; isWriting; reads++) assert.equal((await store.statusesOf([questionOf(row(1_000_001))]))[0]?.length, 1);
     assert.ok(reads > 20, `${reads} reads`);
     assert.equal((await store.count()).total, 60_001);
   }).timeout(30_000);
@@ -89,7 +85,7 @@ describe('Threads of a store', () => {
 
     it('of another process soon, and none while nothing is written', async () => {
       const [store, other] = [open('others'), open('others')];
-      await store.statusesOf([questionOf(1)]);
+      await store.statusesOf([questionOf(row(1))]);
       await sleep(300);
       const before = store.changes;
       await sleep(300);
